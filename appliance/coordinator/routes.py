@@ -1,0 +1,143 @@
+"""Routes: what a node advertises, what an admin approved, and who carries it. Pure.
+
+A route is *granted* when it is both advertised and approved: a withdrawn route vanishes, its
+approval stays. A granted subnet route is carried by one node, its *primary*; exit routes may be
+granted to many, because each client chooses one.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Final
+
+from appliance.coordinator.errors import InvalidError
+from appliance.coordinator.ipam import TAILNET_V4, TAILNET_V6
+from appliance.coordinator.model import NodeRecord, Snapshot
+from appliance.protocol.addresses import IPAddress, IPNetwork
+
+EXIT_ROUTES: Final[frozenset[IPNetwork]] = frozenset({ip_network("0.0.0.0/0"), ip_network("::/0")})
+
+_UNROUTABLE: Final[tuple[tuple[IPNetwork, str], ...]] = (
+    (TAILNET_V4, "the tailnet's own addresses"),
+    (TAILNET_V6, "the tailnet's own addresses"),
+    (ip_network("127.0.0.0/8"), "loopback addresses"),
+    (ip_network("::1/128"), "loopback addresses"),
+    (ip_network("169.254.0.0/16"), "link-local addresses"),
+    (ip_network("fe80::/10"), "link-local addresses"),
+    (ip_network("224.0.0.0/4"), "multicast addresses"),
+    (ip_network("ff00::/8"), "multicast addresses"),
+)
+
+Primaries = Mapping[IPNetwork, int]
+
+
+def is_exit(prefix: IPNetwork) -> bool:
+    """Whether this is one of the two default routes."""
+    return prefix.prefixlen == 0
+
+
+def in_order(prefixes: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """Sort as peers see them: subnets by family and number, then 0.0.0.0/0 and ::/0."""
+    return tuple(sorted(prefixes, key=lambda p: (is_exit(p), p.version, int(p[0]), p.prefixlen)))
+
+
+def advertised(node: NodeRecord) -> frozenset[IPNetwork]:
+    """Return what the node offers to carry; half of an exit pair is nothing."""
+    offered = frozenset(node.hostinfo.routable_ips or ())
+    return offered if EXIT_ROUTES <= offered else offered - EXIT_ROUTES
+
+
+def granted(node: NodeRecord) -> frozenset[IPNetwork]:
+    """Return what the node offers and may carry."""
+    if not node.approved_routes:
+        return frozenset()
+    return node.approved_routes & advertised(node)
+
+
+def elect_primaries(nodes: Iterable[NodeRecord], previous: Primaries) -> Primaries:
+    """Choose one carrier for each granted subnet route.
+
+    The present one stays while it is online; then the lowest online node; with none online the
+    present one stays, so that nothing changes hands while a router restarts.
+    """
+    carriers: dict[IPNetwork, list[NodeRecord]] = {}
+    for node in nodes:
+        for prefix in granted(node):
+            if not is_exit(prefix):
+                carriers.setdefault(prefix, []).append(node)
+    elected = {prefix: _elect(found, previous.get(prefix)) for prefix, found in carriers.items()}
+    return previous if elected == previous else elected
+
+
+def _elect(candidates: list[NodeRecord], present: int | None) -> int:
+    online = [node.id for node in candidates if node.online]
+    choice = online or [node.id for node in candidates]
+    return present if present is not None and present in choice else min(choice)
+
+
+def carried(snapshot: Snapshot, node: NodeRecord) -> frozenset[IPNetwork]:
+    """Return the subnet routes that this node is primary for."""
+    return frozenset(p for p in granted(node) if snapshot.primaries.get(p) == node.id)
+
+
+def exit_routes(node: NodeRecord) -> frozenset[IPNetwork]:
+    """Return both default routes when the node may be an exit node, else nothing."""
+    return granted(node) & EXIT_ROUTES
+
+
+def parse_approval(
+    texts: Iterable[str], coordinator: Iterable[IPAddress] = ()
+) -> frozenset[IPNetwork]:
+    """Read what an admin asks to approve; ``exit`` or either default route means both."""
+    wanted: set[IPNetwork] = set()
+    for text in texts:
+        wanted |= _parse_one(text.strip(), tuple(coordinator))
+    return frozenset(wanted)
+
+
+def _parse_one(text: str, coordinator: tuple[IPAddress, ...]) -> frozenset[IPNetwork]:
+    if text == "exit":
+        return EXIT_ROUTES
+    prefix = _strict_network(text)
+    if is_exit(prefix):
+        return EXIT_ROUTES
+    for range_, what in _UNROUTABLE:
+        if prefix.version == range_.version and prefix.overlaps(range_):
+            raise InvalidError(f"{prefix} cannot be a subnet route: it contains {what}.")
+    for address in coordinator:
+        if address in prefix:
+            raise InvalidError(
+                f"{prefix} contains this coordinator's own address {address}: nodes would lose "
+                "their way to it. Approve smaller routes that leave it out."
+            )
+    return frozenset({prefix})
+
+
+def _strict_network(text: str) -> IPNetwork:
+    try:
+        loose = ip_network(text, strict=False)
+    except ValueError:
+        raise InvalidError(
+            f"{text[:60]!r} is not a route: write it like 192.168.1.0/24, or exit."
+        ) from None
+    if "/" not in text:
+        return loose
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise InvalidError(
+            f"{text} has bits set after its prefix length. Did you mean {loose}?"
+        ) from None
+
+
+def publishable(node: NodeRecord, address: IPAddress) -> bool:
+    """Whether the address lies in a subnet route that an admin approved for this node."""
+    return any(address in prefix for prefix in node.approved_routes if not is_exit(prefix))
+
+
+def published(snapshot: Snapshot, node: NodeRecord) -> tuple[IPAddress, ...]:
+    """Return the LAN hosts that peers see among this router's addresses now."""
+    if not node.published:
+        return ()
+    routes = carried(snapshot, node)
+    shown = (a for a in node.published if any(a in prefix for prefix in routes))
+    return tuple(sorted(shown, key=lambda a: (a.version, int(a))))

@@ -1,0 +1,50 @@
+"""A gateway in memory, for tests of the rooms above; keeps the driver's contract."""
+
+import ipaddress
+
+from appliance.gateway.config import GatewayConfig, GatewayStatus
+
+_DEFAULT_ROUTES = frozenset({ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")})
+
+
+class FakeGateway:
+    """Remembers every config that differed from the one before it."""
+
+    def __init__(self) -> None:
+        self.applied: list[GatewayConfig] = []
+
+    @property
+    def config(self) -> GatewayConfig | None:
+        """The config in force; None before the first ``apply`` and after ``clean_up``."""
+        return self.applied[-1] if self.applied else None
+
+    async def apply(self, config: GatewayConfig) -> None:
+        """Take the config; an equal one is no work."""
+        if config != self.config:
+            self.applied.append(config)
+
+    async def observe(self) -> GatewayStatus:
+        """Return what the kernel would say."""
+        config = self.config
+        if config is None:
+            return GatewayStatus(
+                ruleset=False,
+                rules=0,
+                routes=frozenset(),
+                local_networks=frozenset(),
+                forwarding_ipv4=False,
+                forwarding_ipv6=False,
+            )
+        forwards = bool(config.advertised) or config.serve_exit
+        return GatewayStatus(
+            ruleset=True,
+            rules=8,
+            routes=config.routes | (_DEFAULT_ROUTES if config.use_exit else frozenset()),
+            local_networks=config.local_networks,
+            forwarding_ipv4=forwards,
+            forwarding_ipv6=forwards,
+        )
+
+    async def clean_up(self) -> None:
+        """Forget everything."""
+        self.applied.clear()

@@ -1,0 +1,120 @@
+"""The Local API from a front end's side: synchronous, one connection a call."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+
+from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
+from appliance.localapi.types import (
+    Failure,
+    NetcheckReport,
+    PingReply,
+    Prefs,
+    Progress,
+    Status,
+    UpRequest,
+)
+
+T = TypeVar("T")
+
+DEFAULT_SOCKET = Path("/run/latchkey/latchkey.sock")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("local-latchkey.sock", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class LocalClient:
+    """Talks to the agent behind one socket; every method raises ``LocalApiError``."""
+
+    def __init__(self, path: Path = DEFAULT_SOCKET) -> None:
+        self._path = path
+
+    def status(self) -> Status:
+        """Ask how things stand."""
+        return self._call("GET", "/status", Status)
+
+    def prefs(self) -> Prefs:
+        """Ask for the owner's wishes."""
+        return self._call("GET", "/prefs", Prefs)
+
+    def edit_prefs(self, changes: dict[str, Any]) -> Prefs:
+        """Change some wishes; none is changed when one does not fit."""
+        return self._call("PATCH", "/prefs", Prefs, changes)
+
+    def up(self, request: UpRequest) -> Progress:
+        """Start connecting; follow it with ``watch``."""
+        return self._call("POST", "/up", Progress, msgspec.to_builtins(request))
+
+    def down(self) -> Progress:
+        """Disconnect and undo every change to the machine."""
+        return self._call("POST", "/down", Progress, timeout_s=30)
+
+    def logout(self) -> Progress:
+        """Give the node key up, then disconnect."""
+        return self._call("POST", "/logout", Progress, timeout_s=30)
+
+    def watch(self, after: int, timeout_s: float = 25.0) -> Progress:
+        """Wait until there is progress beyond ``after``, or return the present one in time."""
+        query = urlencode({"after": after, "timeout": timeout_s})
+        return self._call("GET", f"/watch?{query}", Progress, timeout_s=timeout_s + 10)
+
+    def ping(self, target: str, timeout_s: float) -> PingReply:
+        """Send one DISCO ping to a peer by name or address."""
+        query = urlencode({"target": target, "timeout": timeout_s})
+        return self._call("POST", f"/ping?{query}", PingReply, timeout_s=timeout_s + 10)
+
+    def netcheck(self) -> NetcheckReport:
+        """Measure the network now."""
+        return self._call("POST", "/netcheck", NetcheckReport, timeout_s=30)
+
+    def _call(
+        self, method: str, path: str, kind: type[T], body: object = None, timeout_s: float = 10.0
+    ) -> T:
+        connection = _UnixConnection(self._path, timeout_s)
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, f"/localapi/v0{path}", data)
+            response = connection.getresponse()
+            reply = response.read()
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise AgentNotRunningError(
+                "The Latchkey agent is not running. Start it with `systemctl start latchkey-agent`."
+            ) from None
+        except PermissionError:
+            raise NotAllowedError(
+                f"You may not open {self._path}. Use sudo, or join its group."
+            ) from None
+        except TimeoutError:
+            raise LocalApiError("The agent did not answer in time.", "timeout") from None
+        except (OSError, http.client.HTTPException) as error:
+            raise LocalApiError(f"The agent broke off: {error}") from None
+        finally:
+            connection.close()
+        return _read(response.status, reply, kind)
+
+
+def _read(status: int, reply: bytes, kind: type[T]) -> T:
+    try:
+        if status == 200:
+            return msgspec.json.decode(reply, type=kind)
+        failure = msgspec.json.decode(reply, type=Failure)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise LocalApiError(
+            "The agent's answer cannot be read. Is it of the same version?"
+        ) from None
+    if status == 403:
+        raise NotAllowedError(failure.message)
+    raise LocalApiError(failure.message, failure.code)

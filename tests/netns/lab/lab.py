@@ -1,0 +1,197 @@
+"""Lab: declares machines, builds them as namespaces, and takes all of it away again.
+
+with Lab("example") as lab:
+    isp = lab.public("isp", "198.51.100.0/24")
+    home = lab.lan("home", "192.168.1.0/24")
+    router = lab.router("router", outside=isp, number=2, inside=home)
+    printer = home.host("printer", 20)
+    lab.build()
+    printer.run(["ping", ...])
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from tests.netns.lab import namespaces
+from tests.netns.lab.host import Host, Router
+from tests.netns.lab.nat import PORT_RESTRICTED, Nat, render_router
+from tests.netns.lab.topology import (
+    INTERNET,
+    Interface,
+    Link,
+    MachinePlan,
+    Plan,
+    Route,
+    SegmentPlan,
+    gateways,
+)
+
+H = TypeVar("H", bound=Host)
+
+REPOSITORY: Final = Path(__file__).resolve().parents[3]
+LABS: Final = REPOSITORY / "build" / "lab"
+_BUILDERS: Final = 8  # `ip` and `nft` mostly wait for the kernel's rtnl lock: more gain nothing
+
+# No address detection delays, no autoconfiguration, and nothing that depends on this machine.
+_QUIET: Final = {
+    "net.ipv6.conf.all.accept_dad": "0",
+    "net.ipv6.conf.default.accept_dad": "0",
+    "net.ipv6.conf.all.accept_ra": "0",
+    "net.ipv6.conf.default.accept_ra": "0",
+    "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv4.conf.default.rp_filter": "0",
+}
+_FORWARDING: Final = {"net.ipv4.ip_forward": "1", "net.ipv6.conf.all.forwarding": "1"}
+_NO_IPV6: Final = {"net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1"}
+
+
+class Segment:
+    """One Ethernet of the lab; machines are plugged in before the lab is built."""
+
+    def __init__(self, lab: Lab, plan: SegmentPlan) -> None:
+        self.lab = lab
+        self.plan = plan
+
+    @property
+    def subnets(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """The subnets on this Ethernet."""
+        return self.plan.subnets
+
+    def host(self, name: str, number: int, *, interface: str = "eth0") -> Host:
+        """A machine with this number in every subnet, and number 1 as its default gateway."""
+        addresses = self.plan.at(number)
+        plan = MachinePlan(name, [Link(interface, self.plan.name, addresses)], gateways(addresses))
+        return self.lab.add(Host(self.lab.name_of(name), plan, self.lab.directory))
+
+    def join(self, host: Host, number: int, *, interface: str = "eth1") -> None:
+        """Plug one more interface of a machine into this segment, without another gateway."""
+        host.plan.links.append(Link(interface, self.plan.name, self.plan.at(number)))
+
+
+class Lab:
+    """A small internet made of network namespaces, all named `lk-<name>-...`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.prefix = f"{namespaces.PREFIX}{name}-"
+        self.directory = LABS / name
+        self._plan = Plan()
+        self._hosts: dict[str, Host] = {}
+
+    def __enter__(self) -> Self:
+        self.clean()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.clean()
+
+    def __getitem__(self, name: str) -> Host:
+        return self._hosts[name]
+
+    @property
+    def hosts(self) -> list[Host]:
+        """All machines in the order in which they were declared."""
+        return list(self._hosts.values())
+
+    def name_of(self, name: str) -> str:
+        """The namespace of the machine or segment with this name."""
+        return self.prefix + name
+
+    def public(self, name: str, *subnets: str) -> Segment:
+        """A public range: its .1 is the internet, which routes to all other ranges."""
+        return self._segment(name, subnets, public=True)
+
+    def lan(self, name: str, *subnets: str) -> Segment:
+        """A private Ethernet with a bridge of its own."""
+        return self._segment(name, subnets, public=False)
+
+    def router(
+        self,
+        name: str,
+        *,
+        outside: Segment,
+        number: int,
+        inside: Segment,
+        nat: Nat | None = PORT_RESTRICTED,
+        nat6: bool = False,
+    ) -> Router:
+        """The inside segment's gateway, number `number` outside; stateful firewall, and NAT."""
+        out, home = outside.plan.at(number), inside.plan.at(1)
+        links = [Link("wan", outside.plan.name, out), Link("lan", inside.plan.name, home)]
+        rules = render_router(nat, nat6=nat6, outside="wan", inside="lan")
+        plan = MachinePlan(name, links, gateways(out), dict(_FORWARDING), rules)
+        self._plan.internet_routes += _untranslated(out, home, nat, nat6=nat6)
+        return self.add(Router(self.name_of(name), plan, self.directory))
+
+    def add(self, host: H) -> H:
+        """Take a machine into the plan."""
+        self._plan.add_machine(host.plan)
+        self._hosts[host.plan.name] = host
+        return host
+
+    def build(self) -> None:
+        """Make the namespaces, cables, addresses, routes and rules."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        namespaces.WIREGUARD_SOCKETS.mkdir(mode=0o700, exist_ok=True)
+        machines, holders = list(self._plan.machines.values()), self._plan.holders()
+        names = [*holders, *(machine.name for machine in machines)]
+        batch = "".join(f"netns add {self.name_of(name)}\n" for name in names)
+        namespaces.tool(["ip", "-batch", "-"], batch)
+        with ThreadPoolExecutor(_BUILDERS) as pool:
+            list(pool.map(self._prepare, names))
+            list(pool.map(self._build_segments, holders))
+            list(pool.map(self._build_machine, machines))
+
+    def clean(self) -> None:
+        """Kill and delete everything of this lab, also what an earlier run left."""
+        namespaces.clean(self.prefix)
+
+    def _segment(self, name: str, subnets: tuple[str, ...], *, public: bool) -> Segment:
+        networks = tuple(ipaddress.ip_network(subnet) for subnet in subnets)
+        plan = SegmentPlan(name, networks, public=public)
+        self._plan.add_segment(plan)
+        return Segment(self, plan)
+
+    def _prepare(self, name: str) -> None:
+        private_lan = name in self._plan.holders() and name != INTERNET
+        namespaces.write_sysctls(self.name_of(name), _NO_IPV6 if private_lan else _QUIET)
+
+    def _build_segments(self, holder: str) -> None:
+        name = self.name_of(holder)
+        if holder == INTERNET:
+            namespaces.write_sysctls(name, _FORWARDING)
+        batch = self._plan.render_segments(holder, self.prefix)
+        namespaces.tool(["ip", "-n", name, "-batch", "-"], batch)
+
+    def _build_machine(self, machine: MachinePlan) -> None:
+        name = self.name_of(machine.name)
+        (self.directory / machine.name / "wireguard").mkdir(parents=True, exist_ok=True)
+        etc = namespaces.ETC_NETNS / name
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc / "hosts").write_text(self._plan.hosts_file(), encoding="ascii")
+        (etc / "resolv.conf").write_text("# this network has no name server\n", encoding="ascii")
+        namespaces.tool(["ip", "-n", name, "-batch", "-"], self._plan.render_machine(machine))
+        if machine.sysctls:
+            namespaces.write_sysctls(name, machine.sysctls)
+        if machine.rules:
+            namespaces.tool(["ip", "netns", "exec", name, "nft", "-f", "-"], machine.rules)
+
+
+def _untranslated(
+    out: tuple[Interface, ...], home: tuple[Interface, ...], nat: Nat | None, *, nat6: bool
+) -> list[Route]:
+    """Routes that the internet needs for inside networks which keep their addresses."""
+    gateway = {address.version: address.ip for address in out}
+    kept = [a for a in home if not (nat is not None if a.version == 4 else nat6)]
+    return [Route(a.network, gateway[a.version]) for a in kept if a.version in gateway]
