@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -69,14 +70,16 @@ def encode_switching_protocols(headers: Headers) -> bytes:
     return f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode()
 
 
-async def serve_http1(
-    stream: Stream, handler: Handler, limits: Http1Limits | None = None
-) -> None:
+async def serve_http1(stream: Stream, handler: Handler, limits: Http1Limits | None = None) -> None:
     """Answer requests until the client leaves, breaks HTTP, is idle, or is upgraded.
 
     Whoever accepted the stream closes it afterwards.
     """
-    limits = limits or Http1Limits()
+    with suppress(StreamClosedError):
+        await _serve(stream, handler, limits or Http1Limits())
+
+
+async def _serve(stream: Stream, handler: Handler, limits: Http1Limits) -> None:
     connection = _Connection(stream, h11.SERVER, limits)
     while True:
         try:
@@ -100,7 +103,7 @@ async def _answer(handler: Handler, request: HttpRequest) -> Answer:
         return await handler(request)
     except RequestRefusedError as refusal:
         return text_response(refusal.status, refusal.text)
-    except Exception:
+    except Exception:  # noqa: BLE001 - one request is the edge
         _log.exception("the handler of %s %s failed", request.method, request.path)
         return text_response(500, "internal error: see this program's log")
 
@@ -131,7 +134,9 @@ class Http1Client:
 class _Connection:
     """h11's state machine, fed from and drained to a stream."""
 
-    def __init__(self, stream: Stream, role: type[h11.CLIENT] | type[h11.SERVER], limits: Http1Limits) -> None:
+    def __init__(
+        self, stream: Stream, role: type[h11.CLIENT] | type[h11.SERVER], limits: Http1Limits
+    ) -> None:
         self._stream = stream
         self._limits = limits
         self._h11 = h11.Connection(role, max_incomplete_event_size=limits.header_bytes)
@@ -158,9 +163,7 @@ class _Connection:
             raise RequestRefusedError(error.error_status_hint, str(error)) from None
         except UnicodeDecodeError:
             raise RequestRefusedError(400, "a header is not ASCII") from None
-        return HttpRequest(
-            head.method.decode(), head.target.decode(), _headers(head.headers), body
-        )
+        return HttpRequest(head.method.decode(), head.target.decode(), _headers(head.headers), body)
 
     async def receive_response(self) -> HttpResponse:
         """Wait for a whole answer, passing over 1xx ones that switch nothing."""
@@ -209,7 +212,9 @@ class _Connection:
         self._h11.start_next_cycle()
         return True
 
-    async def _send_chunks(self, response: StreamingResponse, headers: list[tuple[str, str]]) -> None:
+    async def _send_chunks(
+        self, response: StreamingResponse, headers: list[tuple[str, str]]
+    ) -> None:
         head = h11.Response(status_code=response.status, headers=headers)
         await self._stream.write(self._h11.send(head) or b"")
         async for chunk in response.chunks:
@@ -253,5 +258,5 @@ class _Connection:
         return event if isinstance(event, kind) else None
 
 
-def _headers(raw: h11._headers.Headers | list[tuple[bytes, bytes]]) -> Headers:
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     return tuple((name.decode("ascii"), value.decode("utf-8")) for name, value in raw)

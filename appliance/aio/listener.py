@@ -42,7 +42,7 @@ async def serve_connections(
                 await on_stream(stream)
         except (StreamError, TimeoutError) as error:
             _log.debug("%s: connection from %s ended: %s", name, stream.peer, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - one connection is the edge
             _log.exception("%s: connection from %s failed", name, stream.peer)
         finally:
             open_connections -= 1
@@ -53,8 +53,10 @@ async def serve_connections(
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             tasks.create_task(serve(reader, writer), name=f"{name} connection")
 
-        handshake = {"ssl": tls, "ssl_handshake_timeout": _TLS_HANDSHAKE_TIMEOUT_S} if tls else {}
-        server = await asyncio.start_server(accept, sock=sock, **handshake)
+        timeout_s = _TLS_HANDSHAKE_TIMEOUT_S if tls else None
+        server = await asyncio.start_server(
+            accept, sock=sock, ssl=tls, ssl_handshake_timeout=timeout_s
+        )
         try:
             await asyncio.get_running_loop().create_future()
         finally:

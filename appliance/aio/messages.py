@@ -61,7 +61,9 @@ class StreamingResponse:
 
 def text_response(status: int, text: str) -> HttpResponse:
     """Answer with one line of plain text."""
-    return HttpResponse(status, (("Content-Type", "text/plain; charset=utf-8"),), f"{text}\n".encode())
+    return HttpResponse(
+        status, (("Content-Type", "text/plain; charset=utf-8"),), f"{text}\n".encode()
+    )
 
 
 def json_response(status: int, body: bytes) -> HttpResponse:

@@ -1,24 +1,10 @@
 """What can go wrong in the coordinator, split by what the caller does about it."""
 
-from enum import IntEnum
+from appliance.exit_status import ExitStatus
 
 
 class CoordinatorError(Exception):
     """Root of this room's errors; the message says what to do."""
-
-
-class ExitStatus(IntEnum):
-    """How the program ends; one number for each thing an operator mends differently."""
-
-    OK = 0
-    FAILED = 1
-    SETTINGS = 3
-    PORT_IN_USE = 4
-    CERTIFICATE = 5
-    STATE_UNWRITABLE = 6
-    STATE_LOCKED = 7
-    STATE_UNREADABLE = 8
-    LISTEN_FORBIDDEN = 9
 
 
 class StartError(CoordinatorError):
@@ -33,7 +19,7 @@ class SettingsError(StartError):
     """The settings file cannot be read, or says something that cannot be meant."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message, ExitStatus.SETTINGS)
+        super().__init__(message, ExitStatus.CONFIG_WRONG)
 
 
 class RefusedError(CoordinatorError):

@@ -93,8 +93,8 @@ class NodeRecord:
         """Its tailnet addresses."""
         return (self.ipv4, self.ipv6)
 
-    def is_expired(self, now: datetime) -> bool:
-        """Whether its node key may no longer be used."""
+    def expires_by(self, now: datetime) -> bool:
+        """Whether its node key may no longer be used at ``now``."""
         return self.key_expiry is not None and self.key_expiry <= now
 
 
@@ -110,7 +110,9 @@ class Snapshot:
     nodes: Mapping[int, NodeRecord] = _NO_MAP
     by_node_key: Mapping[NodePublic, int] = _NO_MAP
     primaries: Mapping[IPNetwork, int] = _NO_MAP
-    """Which router carries an approved route; never an exit route."""
+    """Which router carries a granted route; never an exit route."""
+    expired: frozenset[int] = frozenset()
+    """Nodes whose key had expired when this snapshot was made."""
     last_user_id: int = 0
     last_node_id: int = 0
     last_address: int = 0

@@ -53,17 +53,19 @@ def granted(node: NodeRecord) -> frozenset[IPNetwork]:
     return node.approved_routes & advertised(node)
 
 
-def elect_primaries(nodes: Iterable[NodeRecord], previous: Primaries) -> Primaries:
+def elect_primaries(snapshot: Snapshot) -> Primaries:
     """Choose one carrier for each granted subnet route.
 
     The present one stays while it is online; then the lowest online node; with none online the
     present one stays, so that nothing changes hands while a router restarts.
     """
+    previous = snapshot.primaries
     carriers: dict[IPNetwork, list[NodeRecord]] = {}
-    for node in nodes:
-        for prefix in granted(node):
-            if not is_exit(prefix):
-                carriers.setdefault(prefix, []).append(node)
+    for node in snapshot.nodes.values():
+        if not node.approved_routes or node.id in snapshot.expired:
+            continue
+        for prefix in granted(node) - EXIT_ROUTES:
+            carriers.setdefault(prefix, []).append(node)
     elected = {prefix: _elect(found, previous.get(prefix)) for prefix, found in carriers.items()}
     return previous if elected == previous else elected
 

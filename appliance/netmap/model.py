@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 
 from appliance.protocol.addresses import AddrPort, IPAddress, IPNetwork
 from appliance.protocol.errors import ProtocolError
@@ -15,8 +14,6 @@ from appliance.protocol.tailcfg import (
     UserProfile,
     is_set,
 )
-
-_EMPTY: Mapping[str, tuple[FilterRule, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class NetworkMap:
     derp_map: DerpMap = field(default_factory=DerpMap)
     dns: DnsConfig | None = None
     """``None``: the coordinator has said nothing about DNS."""
-    filter_chunks: Mapping[str, tuple[FilterRule, ...]] = _EMPTY
+    filter_chunks: Mapping[str, tuple[FilterRule, ...]] = field(default_factory=dict)
     """Named chunks of the packet filter; none at all blocks everything."""
     domain: str = ""
     health: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ class Outbox:
         """Queue a run of RecvPacket frames; returns how many packets were dropped for it."""
         dropped = 0
         start = position = count = 0
-        for begin, position, is_disco in split_frames(frames):  # noqa: B007 - used after the loop
+        for begin, position, is_disco in split_frames(frames):
             if is_disco:
                 self._add(source, frames[start:begin], count)
                 dropped += self.push_urgent(frames[begin:position])

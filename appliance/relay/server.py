@@ -1,20 +1,21 @@
 """The relay itself: logged-in nodes, and packets between them.
 
-Embeddable: any HTTP front that has seen a DERP upgrade hands over the transport (`upgrade`), the
-admission says who may come in. Standalone, ``listener`` is that front.
+Embeddable: an HTTP front gives it the requests for its paths (``site``) or the connection of an
+upgrade (`RelayServer.serve`), and says who may come in (`Admission`).
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
 
+from appliance.aio.stream import TcpStream
 from appliance.protocol.addresses import IPAddress, parse_ip
 from appliance.protocol.derp.frames import PeerGoneReason
 from appliance.protocol.derp.login import NONCE_SIZE
 from appliance.protocol.derp.server import DerpServerSession, Run
-from appliance.protocol.derp.upgrade import Upgrade, encode_upgrade_response, plan_upgrade
+from appliance.protocol.derp.upgrade import Upgrade, encode_upgrade_response
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.keys import NodePrivate, NodePublic
 from appliance.relay.connection import READ_BUFFER, RelayConnection
@@ -33,6 +34,9 @@ ADMISSION_TIMEOUT_S: Final = 5.0
 MAX_STRANGERS: Final = 512
 """Connections before login: at 16 KiB each 8 MiB. Above it the oldest is closed: a login takes
 milliseconds, so those who wait long are not nodes."""
+
+REST_AFTER_DROPS: Final = 32
+"""Packets of one read (of some 180): reading and dropping them costs the others their share."""
 
 REFUSALS_LOGGED_PER_S: Final = 1.0
 REFUSALS_LOGGED_BURST: Final = 10
@@ -69,23 +73,22 @@ class RelayServer:
 
     # -- what an HTTP front calls
 
-    def upgrade(
-        self,
-        transport: asyncio.Transport,
-        headers: Iterable[tuple[bytes, bytes]],
-        leftover: bytes = b"",
-    ) -> bool:
-        """Take over the connection of a request for ``/derp``.
+    async def serve(self, stream: TcpStream, plan: Upgrade, leftover: bytes = b"") -> None:
+        """Serve the connection of a request for ``/derp`` until it ends.
 
-        ``headers`` have names in lower case; ``leftover`` is what was read beyond the request's
-        head. False when the request is no upgrade to DERP: answer 426. Otherwise the transport
-        belongs to the relay, which writes the HTTP answer too.
+        ``plan`` is `plan_upgrade` of the request, and not ``REFUSE``. ``leftover`` is what was
+        read beyond the request. The relay writes the HTTP answer too, where there is one, and has
+        closed the connection when this returns.
         """
-        plan = plan_upgrade(headers)
-        if plan is Upgrade.REFUSE:
-            return False
-        if plan is Upgrade.SWITCH:
-            transport.write(encode_upgrade_response(self.public_key))
+        # uvloop's transports have the methods of asyncio.Transport without being one.
+        connection = self._connect(cast("asyncio.Transport", stream.transport))
+        stream.reader.feed_eof()
+        leftover += await stream.reader.read()
+        switch = plan is Upgrade.SWITCH
+        connection.start(encode_upgrade_response(self.public_key) if switch else b"", leftover)
+        await connection.wait_ended()
+
+    def _connect(self, transport: asyncio.Transport) -> RelayConnection:
         session = DerpServerSession(self._private)
         connection = RelayConnection(self, session, transport, _peer_address(transport))
         self._strangers[connection] = None
@@ -94,14 +97,13 @@ class RelayServer:
             connection.close("the relay does not run")
         elif len(self._strangers) > MAX_STRANGERS:
             next(iter(self._strangers)).close("too many connections without a login")
-        connection.start(leftover)
-        return True
+        return connection
 
     # -- what connections call
 
     def forward(self, source: RelayConnection, runs: list[Run]) -> None:
         """Send the runs in the shared buffer to their destinations, one write for each."""
-        registry, view, counters = self._registry, self.view, self.counters
+        registry, counters = self._registry, self.counters
         registry.note_sender(source)
         key = source.key
         for destination, (parts, count) in self._by_destination(runs).items():
@@ -115,7 +117,11 @@ class RelayServer:
                 continue
             if key not in target.heard:
                 registry.note_delivery(key, target)
-            target.deliver(key, frames, count)
+            dropped = target.deliver(key, frames)
+            counters.packets_out += count - dropped
+            counters.dropped_queue += dropped
+            if dropped >= REST_AFTER_DROPS:
+                source.rest()
 
     def login_requested(self, connection: RelayConnection, node: NodePublic) -> None:
         """Ask the admission, then let the node in or close."""

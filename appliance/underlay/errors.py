@@ -10,7 +10,7 @@ class UnknownPeerError(UnderlayError):
 
 
 class NotPermittedError(UnderlayError):
-    """This process may not open raw sockets; it needs root or CAP_NET_RAW."""
+    """Raw sockets are refused to us: the process needs root or CAP_NET_RAW."""
 
 
 class RelayError(UnderlayError):

@@ -1,8 +1,5 @@
 """The asyncio half of the underlay."""
 
-from collections.abc import Mapping
-from typing import Protocol
-
 from appliance.aio.latest import Latest
 from appliance.protocol.addresses import AddrPort
 from appliance.protocol.keys import NodePublic
@@ -12,41 +9,7 @@ from appliance.underlay.config import (
     UnderlayMemory,
     UnderlayStatus,
 )
-
-
-class PeerCounters(Protocol):
-    """One peer of the WireGuard device, as ``EndpointSink.observe`` tells it."""
-
-    @property
-    def endpoint(self) -> AddrPort | None: ...
-    @property
-    def rx_bytes(self) -> int: ...
-    @property
-    def tx_bytes(self) -> int: ...
-    @property
-    def last_handshake(self) -> float | None: ...
-
-
-class DeviceCounters(Protocol):
-    """The WireGuard device, as ``EndpointSink.observe`` tells it."""
-
-    @property
-    def listen_port(self) -> int: ...
-    @property
-    def peers(self) -> Mapping[NodePublic, PeerCounters]: ...
-
-
-class EndpointSink(Protocol):
-    """The part of the WireGuard device that the underlay moves (any ``Dataplane`` fits)."""
-
-    def set_endpoint(self, peer: NodePublic, endpoint: AddrPort) -> None:
-        """Send to this address from the next packet on; nothing for an unknown peer."""
-
-    def reset_peer(self, peer: NodePublic, endpoint: AddrPort) -> None:
-        """Drop the peer's session and start it anew from this endpoint."""
-
-    def observe(self) -> DeviceCounters:
-        """Read the device."""
+from appliance.underlay.device import EndpointSink
 
 
 class UnderlayService:

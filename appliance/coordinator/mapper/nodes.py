@@ -4,7 +4,6 @@ Source: control.md of the reference notes, 4.7 and 13.8: stock clients need ``Ho
 both forms of the home relay, and full names with a trailing dot.
 """
 
-from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -56,9 +55,7 @@ def render_self(snapshot: Snapshot, node: NodeRecord, tailnet: Tailnet) -> Node:
     )
 
 
-def render_peer(
-    snapshot: Snapshot, node: NodeRecord, tailnet: Tailnet, now: datetime
-) -> Node:
+def render_peer(snapshot: Snapshot, node: NodeRecord, tailnet: Tailnet) -> Node:
     """Return the node as every peer sees it; the routes it carries, never another's."""
     addresses = _single(node.addresses) + _single(routes.published(snapshot, node))
     carried = routes.in_order(routes.carried(snapshot, node))
@@ -83,7 +80,7 @@ def render_peer(
         last_seen=None if node.online else node.last_seen,
         online=node.online,
         machine_authorized=True,
-        expired=node.is_expired(now),
+        expired=node.id in snapshot.expired,
     )
 
 

@@ -76,17 +76,17 @@ def encode_upgrade_response(relay: NodePublic) -> bytes:
     return "\r\n".join(lines).encode()
 
 
-def plan_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> Upgrade:
-    """Decide from the request's headers (names in lower case).
+def plan_upgrade(headers: Iterable[tuple[str, str]]) -> Upgrade:
+    """Decide from the request's headers.
 
     Old nodes said ``websocket`` and spoke plain DERP; the real websocket variant, which browsers
     use and which names a subprotocol, is not served here.
     """
-    values = {name: value.strip().lower() for name, value in headers}
-    wanted = values.get(b"upgrade", b"")
-    if wanted != b"derp" and (wanted != b"websocket" or b"sec-websocket-protocol" in values):
+    values = {name.lower(): value.strip().lower() for name, value in headers}
+    wanted = values.get("upgrade", "")
+    if wanted != "derp" and (wanted != "websocket" or "sec-websocket-protocol" in values):
         return Upgrade.REFUSE
-    return Upgrade.FAST_START if values.get(b"derp-fast-start") == b"1" else Upgrade.SWITCH
+    return Upgrade.FAST_START if values.get("derp-fast-start") == "1" else Upgrade.SWITCH
 
 
 def relay_key_from_certificate(der: bytes) -> NodePublic | None:

@@ -6,7 +6,7 @@ namespaces named `lk-<lab>-...`, their /etc/netns folders and build/lab. `docs` 
 """
 
 from tests.netns.lab.capture import Capture, Datagram, Kind, between, classify, count
-from tests.netns.lab.errors import LabError, LabTimeout
+from tests.netns.lab.errors import LabError, LabTimeoutError
 from tests.netns.lab.host import UDP, Host, Router
 from tests.netns.lab.lab import LABS, REPOSITORY, Lab, Segment
 from tests.netns.lab.nat import (
@@ -36,7 +36,7 @@ __all__ = [
     "Kind",
     "Lab",
     "LabError",
-    "LabTimeout",
+    "LabTimeoutError",
     "Nat",
     "Program",
     "Router",

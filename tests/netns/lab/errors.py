@@ -7,5 +7,5 @@ class LabError(Exception):
     """The lab could not be built or one of its tools failed; the message says which."""
 
 
-class LabTimeout(LabError):
+class LabTimeoutError(LabError):
     """A condition that a test waits for did not come true in time."""

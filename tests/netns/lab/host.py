@@ -28,6 +28,7 @@ class Host:
         self.namespace = namespace
         self.plan = plan
         self.directory = directory / plan.name
+        self.programs: list[Program] = []
 
     @property
     def name(self) -> str:
@@ -50,7 +51,9 @@ class Host:
 
     def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Program:
         """Start a program; its output goes to build/lab/<lab>/<machine>/<name>.log."""
-        return Program(name, self.argv(command), self.directory / f"{name}.log", env or {})
+        program = Program(name, self.argv(command), self.directory / f"{name}.log", env or {})
+        self.programs.append(program)
+        return program
 
     def try_run(
         self, command: list[str], *, timeout_s: float = 30, env: dict[str, str] | None = None
@@ -107,6 +110,8 @@ class Host:
         def open_socket() -> socket.socket:
             sock = socket.socket(family, socket.SOCK_DGRAM)
             sock.settimeout(1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind((address, port))
             return sock
 

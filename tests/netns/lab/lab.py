@@ -22,6 +22,7 @@ from tests.netns.lab import namespaces
 from tests.netns.lab.host import Host, Router
 from tests.netns.lab.nat import PORT_RESTRICTED, Nat, render_router
 from tests.netns.lab.topology import (
+    GATEWAY_NUMBER,
     INTERNET,
     Interface,
     Link,
@@ -82,6 +83,7 @@ class Lab:
         self.prefix = f"{namespaces.PREFIX}{name}-"
         self.directory = LABS / name
         self._plan = Plan()
+        self._internet = MachinePlan(INTERNET, sysctls=dict(_FORWARDING))
         self._hosts: dict[str, Host] = {}
 
     def __enter__(self) -> Self:
@@ -110,11 +112,17 @@ class Lab:
 
     def public(self, name: str, *subnets: str) -> Segment:
         """A public range: its .1 is the internet, which routes to all other ranges."""
-        return self._segment(name, subnets, public=True)
+        segment = self.lan(name, *subnets)
+        if INTERNET not in self._hosts:
+            self.add(Host(self.name_of(INTERNET), self._internet, self.directory))
+        self._internet.links.append(Link(name, name, segment.plan.at(GATEWAY_NUMBER)))
+        return segment
 
     def lan(self, name: str, *subnets: str) -> Segment:
-        """A private Ethernet with a bridge of its own."""
-        return self._segment(name, subnets, public=False)
+        """A private Ethernet with these subnets."""
+        plan = SegmentPlan(name, tuple(ipaddress.ip_network(subnet) for subnet in subnets))
+        self._plan.add_segment(plan)
+        return Segment(self, plan)
 
     def router(
         self,
@@ -127,11 +135,11 @@ class Lab:
         nat6: bool = False,
     ) -> Router:
         """The inside segment's gateway, number `number` outside; stateful firewall, and NAT."""
-        out, home = outside.plan.at(number), inside.plan.at(1)
+        out, home = outside.plan.at(number), inside.plan.at(GATEWAY_NUMBER)
         links = [Link("wan", outside.plan.name, out), Link("lan", inside.plan.name, home)]
         rules = render_router(nat, nat6=nat6, outside="wan", inside="lan")
         plan = MachinePlan(name, links, gateways(out), dict(_FORWARDING), rules)
-        self._plan.internet_routes += _untranslated(out, home, nat, nat6=nat6)
+        self._internet.routes += _untranslated(out, home, nat, nat6=nat6)
         return self.add(Router(self.name_of(name), plan, self.directory))
 
     def add(self, host: H) -> H:
@@ -144,34 +152,25 @@ class Lab:
         """Make the namespaces, cables, addresses, routes and rules."""
         shutil.rmtree(self.directory, ignore_errors=True)
         namespaces.WIREGUARD_SOCKETS.mkdir(mode=0o700, exist_ok=True)
-        machines, holders = list(self._plan.machines.values()), self._plan.holders()
-        names = [*holders, *(machine.name for machine in machines)]
-        batch = "".join(f"netns add {self.name_of(name)}\n" for name in names)
-        namespaces.tool(["ip", "-batch", "-"], batch)
+        machines, segments = self._plan.machines.values(), self._plan.segments.values()
+        names = [self.name_of(name) for name in (*self._plan.machines, *self._plan.segments)]
+        namespaces.tool(["ip", "-batch", "-"], "".join(f"netns add {name}\n" for name in names))
         with ThreadPoolExecutor(_BUILDERS) as pool:
-            list(pool.map(self._prepare, names))
-            list(pool.map(self._build_segments, holders))
+            list(pool.map(lambda name: namespaces.write_sysctls(name, _QUIET), names))
+            list(pool.map(self._build_segment, segments))
             list(pool.map(self._build_machine, machines))
 
     def clean(self) -> None:
         """Kill and delete everything of this lab, also what an earlier run left."""
         namespaces.clean(self.prefix)
+        for host in self.hosts:
+            while host.programs:
+                host.programs.pop().stop()  # it is dead: this only collects its exit status
 
-    def _segment(self, name: str, subnets: tuple[str, ...], *, public: bool) -> Segment:
-        networks = tuple(ipaddress.ip_network(subnet) for subnet in subnets)
-        plan = SegmentPlan(name, networks, public=public)
-        self._plan.add_segment(plan)
-        return Segment(self, plan)
-
-    def _prepare(self, name: str) -> None:
-        private_lan = name in self._plan.holders() and name != INTERNET
-        namespaces.write_sysctls(self.name_of(name), _NO_IPV6 if private_lan else _QUIET)
-
-    def _build_segments(self, holder: str) -> None:
-        name = self.name_of(holder)
-        if holder == INTERNET:
-            namespaces.write_sysctls(name, _FORWARDING)
-        batch = self._plan.render_segments(holder, self.prefix)
+    def _build_segment(self, segment: SegmentPlan) -> None:
+        name = self.name_of(segment.name)
+        namespaces.write_sysctls(name, _NO_IPV6)
+        batch = self._plan.render_segment(segment, self.prefix)
         namespaces.tool(["ip", "-n", name, "-batch", "-"], batch)
 
     def _build_machine(self, machine: MachinePlan) -> None:

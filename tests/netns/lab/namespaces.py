@@ -85,9 +85,7 @@ def inside(name: str, action: Callable[[], T]) -> T:
 
     def body() -> None:
         try:
-            with (RUN_NETNS / name).open("rb") as handle:
-                if _libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
-                    raise OSError(ctypes.get_errno(), f"cannot enter namespace {name}")
+            _move_this_thread(name)
             results.append(action())
         except BaseException as error:
             failures.append(error)
@@ -116,6 +114,12 @@ def tool(argv: list[str], text: str | None = None) -> str:
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}\n{text or ''}".strip())
     return done.stdout
+
+
+def _move_this_thread(name: str) -> None:
+    with (RUN_NETNS / name).open("rb") as handle:
+        if _libc.setns(handle.fileno(), _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"cannot enter namespace {name}")
 
 
 def _all_pids() -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
-from tests.netns.lab.errors import LabError, LabTimeout
+from tests.netns.lab.errors import LabError, LabTimeoutError
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
         if value:
             return value
         if time.monotonic() > deadline:
-            raise LabTimeout(f"waited {timeout_s:g} s in vain: {what}")
+            raise LabTimeoutError(f"waited {timeout_s:g} s in vain: {what}")
         time.sleep(_POLL_S)
 
 
@@ -92,7 +92,7 @@ class Program:
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise LabTimeout(f"{self.name} does not end:\n{self.tail()}") from None
+            raise LabTimeoutError(f"{self.name} does not end:\n{self.tail()}") from None
 
     def stop(self, timeout_s: float = 5) -> int:
         """Ask it to end, insist after the time limit; returns the exit status."""

@@ -1,8 +1,8 @@
 """The plan of a lab: segments, machines and the links between them, and the `ip` text for it.
 
-A segment is one Ethernet: a bridge, either in a namespace of its own (a LAN) or in the
-internet's namespace (a public range, whose .1 is the internet's router). Pure: nothing here
-touches the machine.
+A segment is one Ethernet: a bridge in a namespace of its own. On a public segment the machine
+`internet`, which routes between all of them, has number 1. Pure: nothing here touches the
+machine that builds it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 INTERNET: Final = "internet"
 GATEWAY_NUMBER: Final = 1
+# Unlike numbers at the two ends of a cable: equal ones make the kernel report the carrier up to
+# a second late, and until then IPv6 is deaf.
+_FIRST_PORT_INDEX: Final = 1001
 _MAX_NAME: Final = 15  # a machine's name is also its port's name on the bridge (IFNAMSIZ - 1)
 
 
@@ -60,21 +63,10 @@ class SegmentPlan:
 
     name: str
     subnets: tuple[Network, ...]
-    public: bool
 
     def at(self, number: int) -> tuple[Interface, ...]:
         """The machine with this number: 192.168.1.20 and fd00:1::20 (the decimal digits)."""
         return tuple(_numbered(subnet, number) for subnet in self.subnets)
-
-    @property
-    def bridge(self) -> str:
-        """The bridge's interface name in the namespace that holds it."""
-        return self.name if self.public else "br0"
-
-    @property
-    def holder(self) -> str:
-        """The name of the namespace that holds the bridge."""
-        return INTERNET if self.public else self.name
 
 
 @dataclass(slots=True)
@@ -83,11 +75,6 @@ class Plan:
 
     segments: dict[str, SegmentPlan] = field(default_factory=dict)
     machines: dict[str, MachinePlan] = field(default_factory=dict)
-    internet_routes: list[Route] = field(default_factory=list)
-
-    def holders(self) -> list[str]:
-        """Namespaces that hold bridges; the internet is one of them when a segment is public."""
-        return sorted({segment.holder for segment in self.segments.values()})
 
     def add_segment(self, segment: SegmentPlan) -> None:
         """Refuses a name that is taken or does not fit an interface."""
@@ -99,16 +86,18 @@ class Plan:
         self._check(machine.name)
         self.machines[machine.name] = machine
 
-    def render_segments(self, holder: str, prefix: str) -> str:
-        """`ip -batch` text for a bridge-holding namespace: bridges, cables, public gateways."""
-        lines = []
-        for segment in self.segments.values():
-            if segment.holder == holder:
-                lines += [f"link add {segment.bridge} type bridge mcast_snooping 0"]
-                lines += [f"link set {segment.bridge} up"]
-                lines += self._gateway_addresses(segment)
-                lines += self._cables(segment, prefix)
-        return _batch(lines + self._routes_to_firewalled(holder))
+    def render_segment(self, segment: SegmentPlan, prefix: str) -> str:
+        """`ip -batch` text inside the segment's namespace: its bridge and the cables from it."""
+        lines = ["link add br0 type bridge mcast_snooping 0", "link set br0 up"]
+        index = _FIRST_PORT_INDEX
+        for machine in self.machines.values():
+            for link in machine.links:
+                if link.segment == segment.name:
+                    peer = f"peer name {link.interface} netns {prefix}{machine.name}"
+                    lines += [f"link add {machine.name} index {index} type veth {peer}"]
+                    lines += [f"link set {machine.name} master br0 up"]
+                    index += 1
+        return _batch(lines)
 
     def render_machine(self, machine: MachinePlan) -> str:
         """`ip -batch` text inside the machine: addresses, links up, routes."""
@@ -127,34 +116,10 @@ class Plan:
         return _batch(lines)
 
     def _check(self, name: str) -> None:
-        if len(name) > _MAX_NAME or name == INTERNET:
+        if len(name) > _MAX_NAME:
             raise LabError(f"{name!r} is no name for a machine: at most {_MAX_NAME} characters")
         if name in self.segments or name in self.machines:
             raise LabError(f"the lab already has a {name!r}")
-
-    def _gateway_addresses(self, segment: SegmentPlan) -> list[str]:
-        if not segment.public:
-            return []
-        gateways = segment.at(GATEWAY_NUMBER)
-        return [f"addr add {a} dev {segment.bridge}{_nodad(a.ip)}" for a in gateways]
-
-    def _cables(self, segment: SegmentPlan, prefix: str) -> list[str]:
-        lines = []
-        for machine in self.machines.values():
-            for link in machine.links:
-                if link.segment == segment.name:
-                    peer = f"peer name {link.interface} netns {prefix}{machine.name}"
-                    lines += [f"link add {machine.name} type veth {peer}"]
-                    lines += [f"link set {machine.name} master {segment.bridge} up"]
-        return lines
-
-    def _routes_to_firewalled(self, holder: str) -> list[str]:
-        """Networks behind a router that does not translate are reached through that router."""
-        if holder != INTERNET:
-            return []
-        return [
-            f"route add {route.destination} via {route.gateway}" for route in self.internet_routes
-        ]
 
 
 def gateways(machine: tuple[Interface, ...], number: int = GATEWAY_NUMBER) -> list[Route]:

@@ -27,7 +27,7 @@ class Server(ThreadingHTTPServer):
 class Page(BaseHTTPRequestHandler):
     """The one page."""
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         """Say who serves and who asks."""
         assert isinstance(self.server, Server)
         client = ipaddress.IPv6Address(self.client_address[0])

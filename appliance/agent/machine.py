@@ -1,0 +1,30 @@
+"""What this machine says of itself in its Hostinfo."""
+
+import platform
+import socket
+
+from appliance.protocol.tailcfg import Hostinfo
+from appliance.version import VERSION
+
+_GO_ARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+"""The architecture names that coordinators know."""
+
+
+def describe_machine() -> Hostinfo:
+    """Read the machine's name, system and architecture."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    machine = platform.machine()
+    return Hostinfo(
+        ipn_version=f"{VERSION}-latchkey",
+        os="linux",
+        os_version=platform.release(),
+        distro=release.get("ID", ""),
+        distro_version=release.get("VERSION_ID", ""),
+        distro_code_name=release.get("VERSION_CODENAME", ""),
+        hostname=socket.gethostname().partition(".")[0],
+        machine=machine,
+        go_arch=_GO_ARCH.get(machine, machine),
+    )

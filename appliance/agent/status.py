@@ -1,0 +1,149 @@
+"""The status that front ends see, from what the rooms know. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from appliance.agent.plan.inputs import Inputs
+from appliance.agent.plan.routes import advertised_routes, approved_routes, exit_node_of
+from appliance.agent.state import BackendState
+from appliance.dataplane.config import DeviceStatus
+from appliance.dataplane.config import PeerStatus as DevicePeer
+from appliance.localapi.types import PeerStatus, RouteStatus, Status
+from appliance.netmap.model import NetworkMap, is_expired, offers_exit
+from appliance.protocol.keys import NodePublic
+from appliance.protocol.tailcfg import Node, is_set
+from appliance.underlay.config import Direct, Path, UnderlayStatus
+from appliance.version import VERSION
+
+ACTIVE_S = 45.0
+"""A peer without traffic for longer is idle, as the reference counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the rooms below report at one moment."""
+
+    state: BackendState
+    have_node_key: bool
+    auth_url: str = ""
+    control_online: bool = False
+    health: tuple[str, ...] = ()
+    dataplane: str = ""
+    underlay: UnderlayStatus = field(default_factory=UnderlayStatus)
+    device: DeviceStatus | None = None
+    active: frozenset[NodePublic] = frozenset()
+    """Peers with traffic in the last ``ACTIVE_S``."""
+
+
+def render_status(sight: Sight, inputs: Inputs | None) -> Status:
+    """Join everything into one value; without inputs there is no netmap yet."""
+    if inputs is None:
+        return Status(
+            version=VERSION,
+            backend_state=sight.state.value,
+            have_node_key=sight.have_node_key,
+            auth_url=sight.auth_url,
+            dataplane=sight.dataplane,
+            health=sight.health,
+        )
+    netmap = inputs.netmap
+    approved = approved_routes(inputs)
+    me = _self_status(netmap.self_node)
+    return Status(
+        version=VERSION,
+        backend_state=sight.state.value,
+        have_node_key=sight.have_node_key,
+        auth_url=sight.auth_url,
+        dataplane=sight.dataplane,
+        tailscale_ips=me.tailscale_ips,
+        self_node=msgspec.structs.replace(me, relay=_code(netmap, sight.underlay.home_relay)),
+        advertised=tuple(
+            RouteStatus(prefix=str(route), approved=route in approved)
+            for route in advertised_routes(inputs)
+        ),
+        exit_node_advertised=inputs.prefs.advertise_exit_node,
+        exit_node_approved=offers_exit(netmap.self_node),
+        control_online=sight.control_online,
+        health=sight.health + netmap.health,
+        magic_dns_suffix=netmap.self_node.name.rstrip(".").partition(".")[2],
+        peers={
+            peer.key.text(): _peer_status(peer, sight, inputs)
+            for peer in sorted(netmap.peers.values(), key=lambda peer: peer.name)
+        },
+        users={
+            str(user.id): {"LoginName": user.login_name, "DisplayName": user.display_name}
+            for user in netmap.users.values()
+        },
+    )
+
+
+def _self_status(node: Node) -> PeerStatus:
+    return PeerStatus(**_described(node), online=True, exit_node_option=offers_exit(node))
+
+
+def _peer_status(peer: Node, sight: Sight, inputs: Inputs) -> PeerStatus:
+    path = sight.underlay.paths.get(peer.key)
+    device = sight.device.peers.get(peer.key) if sight.device else None
+    chosen = exit_node_of(inputs.netmap, inputs.prefs.exit_node)
+    return PeerStatus(
+        **_described(peer),
+        **_path_fields(path),
+        **_device_fields(device),
+        relay=_code(inputs.netmap, peer.home_derp),
+        addrs=peer.endpoints or (),
+        online=bool(peer.online),
+        active=peer.key in sight.active,
+        exit_node=chosen is not None and chosen.id == peer.id,
+        exit_node_option=offers_exit(peer),
+        expired=is_expired(peer, inputs.now),
+        last_seen=_time(peer.last_seen),
+    )
+
+
+def _described(node: Node) -> dict[str, Any]:
+    hostinfo = node.hostinfo
+    return {
+        "id": node.stable_id,
+        "public_key": node.key.text(),
+        "host_name": hostinfo.hostname if hostinfo else "",
+        "dns_name": node.name,
+        "os": hostinfo.os if hostinfo else "",
+        "user_id": node.user,
+        "tailscale_ips": tuple(str(n.network_address) for n in node.addresses or ()),
+        "allowed_ips": tuple(str(n) for n in node.allowed_ips or ()),
+        "tags": node.tags or (),
+        "primary_routes": tuple(str(n) for n in node.primary_routes or ()),
+        "created": _time(node.created),
+        "key_expiry": _time(node.key_expiry),
+    }
+
+
+def _path_fields(path: Path | None) -> dict[str, Any]:
+    if isinstance(path, Direct):
+        return {"cur_addr": str(path.address), "latency_s": path.latency_s}
+    return {}
+
+
+def _device_fields(device: DevicePeer | None) -> dict[str, Any]:
+    if device is None:
+        return {}
+    handshake = device.last_handshake
+    return {
+        "rx_bytes": device.rx_bytes,
+        "tx_bytes": device.tx_bytes,
+        "last_handshake": datetime.fromtimestamp(handshake, UTC) if handshake else None,
+    }
+
+
+def _time(time: datetime | None) -> datetime | None:
+    return time if is_set(time) else None
+
+
+def _code(netmap: NetworkMap, region_id: int) -> str:
+    regions: Mapping[int, object] = netmap.derp_map.regions or {}
+    region = regions.get(region_id)
+    return str(getattr(region, "region_code", "")) if region is not None else ""

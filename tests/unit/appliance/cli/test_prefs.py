@@ -1,0 +1,28 @@
+import argparse
+from typing import Any
+
+import pytest
+
+from appliance.cli.prefs import add_flags, changes_of
+
+
+def changes(*arguments: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return changes_of(parser.parse_args(list(arguments)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), {}),
+        (("--advertise-routes", "auto, 10.0.0.0/8"), {"advertise_routes": ["auto", "10.0.0.0/8"]}),
+        (("--advertise-routes", ""), {"advertise_routes": []}),
+        (("--no-accept-routes",), {"accept_routes": False}),
+        (("--exit-node", ""), {"exit_node": ""}),
+    ],
+)
+def test_only_given_flags_change_prefs(
+    arguments: tuple[str, ...], expected: dict[str, Any]
+) -> None:
+    assert changes(*arguments) == expected
