@@ -1,1 +1,93 @@
-"""placeholder"""
+"""``latchkey coordinator``: reads the settings, starts, and ends on SIGTERM."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from appliance.coordinator.errors import StartError
+from appliance.coordinator.relayport import RelayFactory
+from appliance.coordinator.service import Coordinator, Resources
+from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
+from appliance.exit_status import ExitStatus
+
+_log = logging.getLogger(__name__)
+
+_EPILOG = """\
+A settings file needs one line to begin with:
+    server_url = "https://vpn.example.org"
+With a certificate ([tls] cert and key) it serves HTTPS on every address; without, plain HTTP on
+127.0.0.1:8080 for a proxy in front. It is administered with `latchkey admin`.
+"""
+
+
+def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
+    """Run the program; return its exit status. ``make_relay`` brings the embedded relay."""
+    arguments = _parser().parse_args(argv)
+    try:
+        settings = load_settings(arguments.config)
+        if arguments.check:
+            print(f"{arguments.config} is fine.")  # noqa: T201 - asked for
+            return ExitStatus.OK
+        _set_up_logging(verbose=settings.verbose or arguments.verbose)
+        resources = Resources.acquire(settings)
+        try:
+            asyncio.run(_run(settings, resources, make_relay))
+        finally:
+            resources.release()
+    except StartError as error:
+        print(f"latchkey coordinator: {error}", file=sys.stderr)  # noqa: T201 - its only output
+        return error.status
+    return ExitStatus.OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="latchkey coordinator",
+        description="The coordination server of a mesh: admits nodes and tells each of the others.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        metavar="FILE",
+        help="the settings file (%(default)s)",
+    )
+    parser.add_argument("--check", action="store_true", help="only check the settings file")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    return parser
+
+
+def _set_up_logging(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("asyncio", "hpack", "h2", "sqlalchemy"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+async def _run(settings: Settings, resources: Resources, make_relay: RelayFactory | None) -> None:
+    coordinator = Coordinator(settings, resources, make_relay)
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, task)
+    try:
+        await coordinator.run()
+    except asyncio.CancelledError:
+        _log.info("Stopped.")
+
+
+def _stop(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

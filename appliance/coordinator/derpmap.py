@@ -28,7 +28,9 @@ def derp_map_of(settings: Settings) -> DerpMap:
 def dns_of(settings: Settings) -> DnsConfig:
     """Return the DNS configuration; without MagicDNS nodes leave the host's names alone."""
     dns = settings.dns
-    routes = {suffix: _resolvers(servers) for suffix, servers in dns.split.items()}
+    routes: dict[str, tuple[Resolver, ...] | None] = {
+        suffix: _resolvers(servers) for suffix, servers in dns.split.items()
+    }
     if dns.magic_dns:
         routes = {settings.base_domain: (), **routes}
     domains = ((settings.base_domain,) if dns.magic_dns else ()) + dns.search_domains
@@ -64,7 +66,7 @@ def _stun_port(derp: DerpSettings) -> int:
 
 
 def _literal(host: str, version: int) -> str:
-    """A host that is an address needs no DNS, and has no address of the other family."""
+    """Return a host that is an address; such a one has none of the other family."""
     address = literal_address(host)
     if address is None:
         return ""

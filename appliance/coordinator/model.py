@@ -19,6 +19,9 @@ TAGGED_DEVICES_ID: Final = 2147455555
 """The user that every tagged node belongs to in a netmap (as Headscale numbers it)."""
 
 
+_NOTHING_SAID: Final = Hostinfo()
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A person who owns nodes."""
@@ -73,7 +76,7 @@ class NodeRecord:
     approved_routes: frozenset[IPNetwork] = frozenset()
     published: frozenset[IPAddress] = frozenset()
     """LAN hosts that peers see among this router's own addresses."""
-    hostinfo: Hostinfo = Hostinfo()
+    hostinfo: Hostinfo = field(default=_NOTHING_SAID)
     """Without its NetInfo, of which only the home relay is kept."""
     disco_key: DiscoPublic | None = None
     endpoints: tuple[str, ...] = ()

@@ -58,6 +58,7 @@ def check_user_name(name: str) -> str:
     """Return a login name, if it is one."""
     if len(name) > _MAX_USER or not _USER.fullmatch(name):
         raise InvalidError(
-            f"{name[:80]!r} cannot be a user's name: use letters, digits, . _ + - and at most one @."
+            f"{name[:80]!r} cannot be a user's name: use letters, digits, . _ + - and "
+            "at most one @."
         )
     return name

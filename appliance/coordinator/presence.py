@@ -47,7 +47,8 @@ class Presence:
         if timer is not None:
             timer.cancel()
         poll = self._polls.open(node_id)
-        await self._state.report(lambda snapshot, now: (_mark(snapshot, node_id, now, True), None))
+        self._say(node_id, online=True)
+        await self._state.report(lambda snapshot, now: (mark_online(snapshot, node_id, now), None))
         return poll
 
     def close(self, poll: Poll) -> None:
@@ -62,13 +63,28 @@ class Presence:
     def _gone(self, node_id: int) -> None:
         self._timers.pop(node_id, None)
         if self._polls.of_node(node_id) is None:
-            self._state.post(lambda snapshot, now: (_mark(snapshot, node_id, now, False), None))
+            self._say(node_id, online=False)
+            self._state.post(lambda snapshot, now: (mark_offline(snapshot, node_id, now), None))
+
+    def _say(self, node_id: int, *, online: bool) -> None:
+        node = self._state.snapshot.nodes.get(node_id)
+        if node is not None and node.online != online:
+            _log.info("%s is %s.", node.name, "online" if online else "offline")
 
 
-def _mark(snapshot: Snapshot, node_id: int, now: datetime, online: bool) -> Snapshot:  # noqa: FBT001
+def mark_online(snapshot: Snapshot, node_id: int, now: datetime) -> Snapshot:
+    """Note that a node has a map stream."""
+    return _mark(snapshot, node_id, now, online=True)
+
+
+def mark_offline(snapshot: Snapshot, node_id: int, now: datetime) -> Snapshot:
+    """Note that a node has gone."""
+    return _mark(snapshot, node_id, now, online=False)
+
+
+def _mark(snapshot: Snapshot, node_id: int, now: datetime, *, online: bool) -> Snapshot:
     node = snapshot.nodes.get(node_id)
     if node is None or node.online == online:
         return snapshot
-    _log.info("%s is %s.", node.name, "online" if online else "offline")
     seen = now.replace(microsecond=0)
     return snapshot.with_nodes([replace(node, online=online, last_seen=seen)])

@@ -3,7 +3,7 @@
 ``judge`` looks at the request and says what it is; the other functions carry it out on a snapshot.
 Identity is the machine key of the Noise connection and nothing in the request.
 
-Source: control.md of the reference notes, 3.1 to 3.5.
+Source: tailscale control/controlclient/direct.go (doLogin), 2026-08.
 """
 
 from dataclasses import dataclass, replace

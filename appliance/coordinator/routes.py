@@ -43,7 +43,7 @@ def in_order(prefixes: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
 def advertised(node: NodeRecord) -> frozenset[IPNetwork]:
     """Return what the node offers to carry; half of an exit pair is nothing."""
     offered = frozenset(node.hostinfo.routable_ips or ())
-    return offered if EXIT_ROUTES <= offered else offered - EXIT_ROUTES
+    return offered if offered >= EXIT_ROUTES else offered - EXIT_ROUTES
 
 
 def granted(node: NodeRecord) -> frozenset[IPNetwork]:

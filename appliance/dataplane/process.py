@@ -68,6 +68,13 @@ class ControlSocket:
             ) from error
         return answer
 
+    async def wait_until_closed(self, timeout_s: float) -> None:
+        """Wait for the process to let go of its end, or until the time is over."""
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(timeout_s):
+                while await asyncio.get_running_loop().sock_recv(self._socket, _READ_SIZE):
+                    pass
+
     def close(self) -> None:
         """Close the connection; the process goes on."""
         self._socket.close()
@@ -144,10 +151,10 @@ async def stop(control: ControlSocket) -> None:
 
     Killed, because it takes more than a second to end when asked, and has nothing to save.
     """
-    control.close()
     with contextlib.suppress(ProcessLookupError):
         os.kill(control.pid, signal.SIGKILL)
-    await eventually(lambda: not is_running(control.pid), STOP_TIMEOUT_S)
+    await control.wait_until_closed(STOP_TIMEOUT_S)
+    control.close()
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -1,5 +1,6 @@
 """A gateway in memory, for tests of the rooms above; keeps the driver's contract."""
 
+import asyncio
 import ipaddress
 
 from appliance.gateway.config import GatewayConfig, GatewayStatus
@@ -44,6 +45,10 @@ class FakeGateway:
             forwarding_ipv4=forwards,
             forwarding_ipv6=forwards,
         )
+
+    async def guard(self) -> None:
+        """Wait for ever: nobody takes anything away."""
+        await asyncio.Event().wait()
 
     async def clean_up(self) -> None:
         """Forget everything."""

@@ -112,6 +112,11 @@ class Link:
         """Whether it is switched on (a cable may still be missing)."""
         return bool(self.flags & IFF_UP)
 
+    @property
+    def has_carrier(self) -> bool:
+        """Whether it is switched on and connected to something."""
+        return self.is_up and bool(self.flags & IFF_LOWER_UP)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

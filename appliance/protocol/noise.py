@@ -15,41 +15,45 @@ caller supplies the ephemeral keys.
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from noise.backends.default.keypairs import KeyPair25519
-from noise.connection import Keypair, NoiseConnection
-from noise.exceptions import NoiseInvalidMessage, NoiseValueError
+from nacl.bindings import (
+    crypto_aead_chacha20poly1305_ietf_decrypt,
+    crypto_aead_chacha20poly1305_ietf_encrypt,
+)
+from nacl.exceptions import CryptoError
+from noise.noise_protocol import NoiseProtocol
 
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.keys import MachinePrivate, MachinePublic
+from appliance.protocol.noise_backend import SodiumBackend, X25519KeyPair
 
 MESSAGE_1_SIZE: Final = 96
 MESSAGE_2_SIZE: Final = 48
 TAG_SIZE: Final = 16
 _NAME: Final = b"Noise_IK_25519_ChaChaPoly_BLAKE2s"
 _EXHAUSTED: Final = 2**64 - 1
-_REFUSED: Final = (InvalidTag, NoiseInvalidMessage, NoiseValueError, ValueError)
+_BACKEND: Final = SodiumBackend()
 
 
 class TransportCipher:
     """One direction of an established connection; dead after the first failure."""
 
-    __slots__ = ("_aead", "_counter")
+    __slots__ = ("_counter", "_key")
 
     def __init__(self, key: bytes) -> None:
-        self._aead = ChaCha20Poly1305(key)
+        self._key = key
         self._counter = 0
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Seal the next record."""
-        return self._aead.encrypt(self._next_nonce(), plaintext, None)
+        nonce = self._next_nonce()
+        return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, None, nonce, self._key)
 
     def decrypt(self, ciphertext: bytes) -> bytes:
         """Open the next record; a forged, repeated or reordered one is a ``ProtocolError``."""
+        nonce = self._next_nonce()
         try:
-            return self._aead.decrypt(self._next_nonce(), ciphertext, None)
-        except InvalidTag:
+            return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, None, nonce, self._key)
+        except (CryptoError, ValueError):  # forged, or shorter than a tag
             self._counter = _EXHAUSTED
             raise ProtocolError("a Noise record does not open: the connection is lost") from None
 
@@ -86,8 +90,8 @@ class Initiator:
         self._server = server
         self._noise = _start(private, prologue, ephemeral, server)
         try:
-            self.message_1 = bytes(self._noise.write_message())
-        except _REFUSED:
+            self.message_1 = _write(self._noise)
+        except CryptoError:
             raise ProtocolError(f"not a usable machine key: {server}") from None
 
     def finish(self, message_2: bytes) -> Established:
@@ -95,8 +99,8 @@ class Initiator:
         if len(message_2) != MESSAGE_2_SIZE:
             raise ProtocolError("the answer to a Noise handshake has 48 bytes")
         try:
-            self._noise.read_message(message_2)
-        except _REFUSED:
+            _read(self._noise, message_2)
+        except CryptoError:
             raise ProtocolError("the Noise handshake failed: the answer does not open") from None
         return _established(self._noise, self._server)
 
@@ -111,11 +115,11 @@ def respond(
     if len(message_1) != MESSAGE_1_SIZE:
         raise ProtocolError("a Noise handshake begins with 96 bytes")
     noise = _start(private, prologue, ephemeral, None)
-    state = noise.noise_protocol.handshake_state
+    state = noise.handshake_state
     try:
-        noise.read_message(message_1)
-        message_2 = bytes(noise.write_message())
-    except _REFUSED:
+        _read(noise, message_1)
+        message_2 = _write(noise)
+    except CryptoError:
         raise ProtocolError("the Noise handshake failed: made for another key") from None
     return message_2, _established(noise, MachinePublic(state.rs.public_bytes))
 
@@ -125,26 +129,32 @@ def _start(
     prologue: bytes,
     ephemeral: MachinePrivate,
     server: MachinePublic | None,
-) -> NoiseConnection:
-    noise = NoiseConnection.from_name(_NAME)
-    noise.set_prologue(prologue)
-    noise.set_keypair_from_private_bytes(Keypair.STATIC, private.raw)
-    if server is None:
-        noise.set_as_responder()
-    else:
-        noise.set_as_initiator()
-        noise.set_keypair_from_public_bytes(Keypair.REMOTE_STATIC, server.raw)
-    noise.start_handshake()
-    # Set here and not by the library's setter, which warns about tests.
-    noise.noise_protocol.handshake_state.e = KeyPair25519.from_private_bytes(ephemeral.raw)
+) -> NoiseProtocol:
+    noise = NoiseProtocol(_NAME, _BACKEND)
+    noise.prologue = prologue
+    noise.initiator = server is not None
+    noise.keypairs["s"] = X25519KeyPair.from_private_bytes(private.raw)
+    noise.keypairs["e"] = X25519KeyPair.from_private_bytes(ephemeral.raw)
+    if server is not None:
+        noise.keypairs["rs"] = X25519KeyPair.from_public_bytes(server.raw)
+    noise.initialise_handshake_state()
     return noise
 
 
-def _established(noise: NoiseConnection, peer: MachinePublic) -> Established:
-    protocol = noise.noise_protocol
+def _write(noise: NoiseProtocol) -> bytes:
+    message = bytearray()
+    noise.handshake_state.write_message(b"", message)
+    return bytes(message)
+
+
+def _read(noise: NoiseProtocol, message: bytes) -> None:
+    noise.handshake_state.read_message(message, bytearray())
+
+
+def _established(noise: NoiseProtocol, peer: MachinePublic) -> Established:
     return Established(
         peer,
-        TransportCipher(bytes(protocol.cipher_state_encrypt.k)),
-        TransportCipher(bytes(protocol.cipher_state_decrypt.k)),
-        bytes(protocol.handshake_hash),
+        TransportCipher(noise.cipher_state_encrypt.k),
+        TransportCipher(noise.cipher_state_decrypt.k),
+        noise.handshake_hash,
     )

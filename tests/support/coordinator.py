@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from tests.netns.lab import Host, LabError, Program, wait_until
@@ -76,13 +75,23 @@ class Coordinator:
         self.admin("routes", "publish", node, address)
 
     def _render(self) -> str:
-        files = self.authority.issue(self.host.name, self.host.ip)
-        return render_config(self, files.certificate, files.key)
+        """The settings file: TLS by the lab's authority, the relay in the same process."""
+        files = self.authority.issue(self.host.name, *map(str, self.host.plan.addresses()))
+        return f"""\
+server_url = "{self.url}"
+state_dir = "{self.directory}"
+admin_socket = "{self.admin_socket}"
 
+[tls]
+cert = "{files.certificate}"
+key = "{files.key}"
 
-def render_config(coordinator: Coordinator, certificate: Path, key: Path) -> str:
-    """The coordinator's config file."""
-    return f"""\
-server_url = "{coordinator.url}"
-listen = "0.0.0.0:443"
+[derp]
+region_code = "lab"
+ipv6 = "{_ipv6(self.host)}"
 """
+
+
+def _ipv6(host: Host) -> str:
+    """The host's IPv6 address, or the map's word for having none."""
+    return next((str(a) for a in host.plan.addresses() if a.version == 6), "none")

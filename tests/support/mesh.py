@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.netns.lab import Host, Program, wait_until
-from tests.netns.lab.lab import REPOSITORY
+from tests.support.wireguard import wireguard_go
 
 LATCHKEY: Final = Path(sys.executable).with_name("latchkey")
 _LOCALHOST: Final = "127.0.0.1"
@@ -129,9 +129,11 @@ class AgentNode(Node):
     label = "agent"
 
     def daemon_command(self) -> list[str]:
+        program = wireguard_go()
         return [
             *(str(LATCHKEY), "agent", "--state-dir", str(self.directory)),
             *("--socket", str(self.socket), "--port", str(self.port)),
+            *(("--wireguard-go", str(program)) if program else ()),
         ]
 
     def cli(self) -> list[str]:
@@ -211,6 +213,3 @@ class Phone:
 
 def _base_name(peer: dict[str, Any]) -> str:
     return str(peer.get("DNSName") or peer.get("HostName", "")).partition(".")[0]
-
-
-__all__ = ["LATCHKEY", "REPOSITORY", "AgentNode", "Join", "Node", "Phone", "StockNode"]

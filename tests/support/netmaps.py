@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
-from appliance.agent.plan.inputs import Inputs
+from appliance.agent.plan.inputs import Inputs, Surroundings
 from appliance.netmap.model import NetworkMap
 from appliance.netmap.prefs import Prefs
 from appliance.protocol.addresses import IPNetwork
@@ -37,11 +37,17 @@ def node(number: int, name: str, *routes: IPNetwork, **fields: Any) -> Node:
     return Node(**{**values, **fields})
 
 
-def inputs(me: Node, *peers: Node, attached: tuple[IPNetwork, ...] = (), **prefs: Any) -> Inputs:
+def inputs(
+    me: Node,
+    *peers: Node,
+    lan: tuple[IPNetwork, ...] = (),
+    internal: tuple[IPNetwork, ...] = (),
+    **prefs: Any,
+) -> Inputs:
     return Inputs(
         netmap=NetworkMap(me, {peer.id: peer for peer in peers}),
         prefs=Prefs(want_running=True, **prefs),
-        attached=frozenset(attached),
+        around=Surroundings(frozenset(lan), frozenset(lan), frozenset(internal)),
         node_key=NodePrivate.from_seed(bytes(32)),
         disco_key=DiscoPrivate.from_seed(bytes(32)),
         interface="latchkey0",

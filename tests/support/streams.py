@@ -26,13 +26,18 @@ class MemoryStream:
         return data
 
     async def write(self, data: bytes) -> None:
-        if self._ended or self.closed:
+        if self.closed or self.other.closed:
             raise StreamClosedError("the connection is lost")
         self.other._arrived += data
         self.other._changed.set()
-        while len(self.other._arrived) > self.capacity and not self._ended:
+        while len(self.other._arrived) > self.capacity and not self.other.closed:
             self._changed.clear()
             await self._changed.wait()
+
+    async def end(self) -> None:
+        """Send no more, but go on reading."""
+        self.other._ended = True
+        self.other._changed.set()
 
     async def close(self) -> None:
         self.closed = True

@@ -31,7 +31,8 @@ def plan_gateway(inputs: Inputs) -> GatewayConfig:
 
 
 def _kept_local(inputs: Inputs) -> frozenset[IPNetwork]:
-    """Our own LAN first; behind an exit node only if the owner allows or we serve it."""
+    """Our own networks first; behind an exit node the uplink's only if allowed, or served."""
+    around = inputs.around
     if not inputs.prefs.exit_node or inputs.prefs.exit_node_allow_lan_access:
-        return inputs.attached
-    return inputs.attached & approved_routes(inputs)
+        return around.internal | around.uplink
+    return around.internal | (around.uplink & approved_routes(inputs))

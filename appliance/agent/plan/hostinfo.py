@@ -16,11 +16,11 @@ _DEFAULTS: tuple[IPNetwork, ...] = (
 def plan_hostinfo(
     machine: Hostinfo,
     prefs: Prefs,
-    attached: frozenset[IPNetwork],
+    lan: frozenset[IPNetwork],
     net_info: NetInfo | None,
 ) -> Hostinfo:
     """Complete the machine's description (``machine``) with wishes and measurements."""
-    routes = advertised(prefs.fixed_routes(), prefs.auto_routes, attached)
+    routes = advertised(prefs.fixed_routes(), prefs.auto_routes, lan)
     if prefs.advertise_exit_node:
         routes += _DEFAULTS
     fields = {name: getattr(machine, name) for name in machine.__struct_fields__}

@@ -10,13 +10,24 @@ from appliance.protocol.keys import DiscoPrivate, NodePrivate
 
 
 @dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The networks that this machine is directly attached to."""
+
+    lan: frozenset[IPNetwork] = frozenset()
+    """Private networks at the uplinks: what an owner means by "my LAN"."""
+    uplink: frozenset[IPNetwork] = frozenset()
+    """Every network at an uplink, ``lan`` included."""
+    internal: frozenset[IPNetwork] = frozenset()
+    """Networks at other interfaces, such as containers' bridges."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """One moment of the agent; equal inputs give equal plans."""
 
     netmap: NetworkMap
     prefs: Prefs
-    attached: frozenset[IPNetwork]
-    """Private networks that this machine is directly attached to."""
+    around: Surroundings
     node_key: NodePrivate
     disco_key: DiscoPrivate
     interface: str

@@ -47,17 +47,17 @@ def approved_routes(inputs: Inputs) -> frozenset[IPNetwork]:
 
 
 def advertised_routes(inputs: Inputs) -> tuple[IPNetwork, ...]:
-    """Return the subnets to advertise: those named, and the attached ones when asked for."""
-    return advertised(inputs.prefs.fixed_routes(), inputs.prefs.auto_routes, inputs.attached)
+    """Return the subnets to advertise: those named, and our LAN when asked for."""
+    return advertised(inputs.prefs.fixed_routes(), inputs.prefs.auto_routes, inputs.around.lan)
 
 
 def advertised(
-    fixed: tuple[IPNetwork, ...], auto: bool, attached: frozenset[IPNetwork]
+    fixed: tuple[IPNetwork, ...], auto: bool, lan: frozenset[IPNetwork]
 ) -> tuple[IPNetwork, ...]:
-    """Join named and attached subnets; an attached one inside a named one adds nothing."""
+    """Join named subnets and our LAN; a LAN inside a named subnet adds nothing."""
     found = dict.fromkeys(fixed)
     if auto:
-        for network in sorted(attached, key=lambda n: (n.version, n)):
+        for network in sorted(lan, key=lambda n: (n.version, n)):
             if not any(_contains(outer, network) for outer in fixed):
                 found[network] = None
     return tuple(found)

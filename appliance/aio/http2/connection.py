@@ -17,6 +17,7 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
 from appliance.aio.errors import HttpProtocolError, StreamClosedError
+from appliance.aio.http2.framing import PREFACE_SIZE, FrameGuard
 from appliance.aio.stream import WRITE_TIMEOUT_S, Stream
 
 _READ_SIZE: Final = 64 * 1024
@@ -44,6 +45,7 @@ class Http2Connection:
     def __init__(self, stream: Stream, *, client: bool, settings: dict[SettingCodes, int]) -> None:
         self._stream = stream
         self._write_lock = asyncio.Lock()
+        self._guard = FrameGuard(skip=0 if client else PREFACE_SIZE)
         self._h2 = _Machine(H2Configuration(client_side=client, header_encoding="utf-8"))
         self._h2.local_settings = Settings(client=client, initial_values=settings)
         header_bytes = settings[SettingCodes.MAX_HEADER_LIST_SIZE]
@@ -72,6 +74,7 @@ class Http2Connection:
         """
         await self._flush()
         while data := await self._read():
+            self._guard.check(data)
             try:
                 events = self._h2.receive_data(data)
             except (H2Error, UnicodeDecodeError) as error:

@@ -64,6 +64,15 @@ def _check_usable(key: PreAuthKey, now: datetime) -> None:
         raise RefusedError(f"This pre-auth key was for one use and has been used. {advice}")
 
 
+def is_usable(key: PreAuthKey, now: datetime) -> bool:
+    """Whether the key would admit a node now."""
+    try:
+        _check_usable(key, now)
+    except RefusedError:
+        return False
+    return True
+
+
 def spend(key: PreAuthKey, now: datetime) -> PreAuthKey:
     """Note that the key has admitted a node."""
     return replace(key, used=now)

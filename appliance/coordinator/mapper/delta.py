@@ -1,9 +1,10 @@
 """The difference between two renderings of one peer, in the form that stock clients get right.
 
-Source: control.md of the reference notes, 4.5 to 4.8, and the reference client's
-control/controlclient/map.go. A patch can carry some fields; anything else needs the whole node.
-Clients 1.86 to 1.94 apply only the first of a node's home relay and endpoints when one message
-carries both, so the endpoints then follow in a message of their own.
+A patch can carry some fields; anything else needs the whole node. Clients 1.86 to 1.94 apply only
+the first of a node's home relay and endpoints when one message carries both, so the endpoints then
+follow in a message of their own.
+
+Source: tailscale control/controlclient/map.go and types/netmap/nodemut.go, 2026-08.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """One node as its viewers and as it itself see it.
 
-Source: control.md of the reference notes, 4.7 and 13.8: stock clients need ``Hostinfo``, ``Online``,
-both forms of the home relay, and full names with a trailing dot.
+Stock clients need ``Hostinfo``, ``Online``, both forms of the home relay, and full names with a
+trailing dot. Source: tailscale tailcfg/tailcfg.go (Node), 2026-08.
 """
 
 from ipaddress import ip_network
@@ -42,9 +42,7 @@ def render_self(snapshot: Snapshot, node: NodeRecord, tailnet: Tailnet) -> Node:
         endpoints=node.endpoints,
         derp=_legacy_derp(node.home_derp),
         home_derp=node.home_derp,
-        hostinfo=Hostinfo(
-            hostname=node.hostinfo.hostname, routable_ips=node.hostinfo.routable_ips
-        ),
+        hostinfo=Hostinfo(hostname=node.hostinfo.hostname, routable_ips=node.hostinfo.routable_ips),
         created=node.created,
         cap=node.cap_version,
         tags=node.tags or None,

@@ -112,11 +112,11 @@ class MapSession:
         self._told = view
         return draft.messages()
 
-    def farewell(self, now: datetime) -> MapResponse | None:
+    def farewell(self, now: datetime) -> list[MapResponse]:
         """Tell a deleted viewer that its key is worth nothing, so that it logs out at once."""
         if self._self is None:
-            return None
-        return MapResponse(node=msgspec.structs.replace(self._self, key_expiry=now))
+            return []
+        return [MapResponse(node=msgspec.structs.replace(self._self, key_expiry=now))]
 
     def _to_look_at(self, told: View, view: View, change: Change) -> Iterable[int]:
         if change.everyone or self.viewer_id in change.regrouped:
@@ -144,9 +144,7 @@ class MapSession:
             if delta.then_patch:
                 draft.later_patches.append(delta.then_patch)
 
-    def _compare_rest(
-        self, draft: _Draft, view: View, viewer: NodeRecord, change: Change
-    ) -> None:
+    def _compare_rest(self, draft: _Draft, view: View, viewer: NodeRecord, change: Change) -> None:
         told = self._told
         if change.everyone or change.regrouped:
             rules = view.rules_for(viewer)
@@ -162,9 +160,7 @@ class MapSession:
             draft.rest["derp_map"] = view.tailnet.derp_map
             draft.rest["dns_config"] = view.tailnet.dns
 
-    def _owners(
-        self, draft: _Draft, view: View, viewer: NodeRecord, change: Change
-    ) -> set[int]:
+    def _owners(self, draft: _Draft, view: View, viewer: NodeRecord, change: Change) -> set[int]:
         owners = {owner_id(viewer), *(node.user for node in draft.changed)}
         if change.everyone:
             owners |= {n for n in self._profiles if _exists(view, n)}

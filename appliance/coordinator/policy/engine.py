@@ -34,11 +34,11 @@ class AllowAll:
 
     def rules_for(self, snapshot: Snapshot, viewer: NodeRecord) -> tuple[FilterRule, ...]:
         """Allow all sources to the viewer's addresses, routes and (as exit node) the internet."""
-        sources = (str(TAILNET_V4), str(TAILNET_V6))
-        sources += tuple(str(p) for p in routes.in_order(snapshot.primaries))
+        subnets = (str(prefix) for prefix in routes.in_order(snapshot.primaries))
+        sources = (str(TAILNET_V4), str(TAILNET_V6), *subnets)
         return (FilterRule(src_ips=sources, dst_ports=any_port(destinations(viewer))),)
 
-    def may_meet(self, snapshot: Snapshot, one: NodeRecord, other: NodeRecord) -> bool:  # noqa: ARG002
+    def may_meet(self, snapshot: Snapshot, one: NodeRecord, other: NodeRecord) -> bool:
         """Allow any two."""
         return True
 

@@ -14,7 +14,6 @@ from appliance.protocol.tailcfg import Hostinfo, decode, encode
 Row = dict[str, Any]
 
 
-
 def row_of_user(user: User) -> Row:
     """Write a user."""
     return _plain(user)

@@ -35,14 +35,16 @@ def render_commands(lab: Lab) -> str:
     tries = [
         ("on-laptop latchkey status", "who is there, and by which path"),
         ("on-laptop latchkey ping appliance", "the path, measured"),
-        ("on-laptop python3 -m http.client", "nothing"),
         ("on-laptop latchkey set --exit-node=", "back to the hostel's own internet"),
-        ("on-hostel nft add table inet play", "the hostel's router is yours too"),
         ("on-vps latchkey admin nodes list", "what the coordinator knows"),
         ("on-appliance nft list table inet latchkey", "the packet filter at home"),
         ("on-laptop tcpdump -ni eth0 udp", "what a stranger on the hostel's LAN sees"),
     ]
-    tries = [(command, what) for command, what in tries if what != "nothing"]
     width = max(len(command) for command, _ in tries)
     lines = [f"  {place}/{command.ljust(width)}  {what}" for command, what in tries]
     return "\n".join(["Commands to play with, as root in another terminal:", "", *lines])
+
+
+def _write(file: Path, script: str) -> None:
+    file.write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
+    file.chmod(0o755)

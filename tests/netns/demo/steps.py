@@ -203,10 +203,9 @@ def _get(mesh: Mesh, address: str) -> str:
 
 def _page_of_printer(mesh: Mesh) -> str:
     world = mesh.world
-    page = _until_it_loads(
+    return _until_it_loads(
         lambda: world.laptop.http_get(world.printer.ip, timeout_s=2), "the printer's page loads"
     )
-    return page
 
 
 def _until_it_loads(get: Callable[[], str], what: str) -> str:

@@ -112,6 +112,11 @@ def test_a_cipher_is_dead_after_a_forged_record() -> None:
         receiver.decrypt(good)
 
 
+def test_a_record_shorter_than_its_tag_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="does not open"):
+        TransportCipher(bytes(32)).decrypt(bytes(15))
+
+
 def test_a_repeated_record_is_refused() -> None:
     sender, receiver = TransportCipher(bytes(32)), TransportCipher(bytes(32))
     record = sender.encrypt(b"hello")

@@ -18,19 +18,19 @@ def test_traffic_is_held_while_the_exit_node_is_away() -> None:
 
 
 def test_the_own_lan_comes_first() -> None:
-    assert plan_gateway(inputs(ME, HOME, attached=(LAN,))).local_networks == {LAN}
+    assert plan_gateway(inputs(ME, HOME, lan=(LAN,))).local_networks == {LAN}
 
 
 def test_behind_an_exit_node_the_lan_is_left_only_by_permission() -> None:
-    assert not plan_gateway(inputs(ME, HOME, attached=(LAN,), exit_node="home")).local_networks
-    allowed = inputs(ME, HOME, attached=(LAN,), exit_node="home", exit_node_allow_lan_access=True)
+    assert not plan_gateway(inputs(ME, HOME, lan=(LAN,), exit_node="home")).local_networks
+    allowed = inputs(ME, HOME, lan=(LAN,), exit_node="home", exit_node_allow_lan_access=True)
     assert plan_gateway(allowed).local_networks == {LAN}
 
 
 def test_a_router_keeps_the_lan_that_it_serves_even_behind_an_exit_node() -> None:
     router = node(1, "me", LAN)
     config = plan_gateway(
-        inputs(router, HOME, attached=(LAN,), exit_node="home", advertise_routes=("auto",))
+        inputs(router, HOME, lan=(LAN,), exit_node="home", advertise_routes=("auto",))
     )
     assert config.local_networks == {LAN}
     assert config.advertised == {LAN}
@@ -39,3 +39,9 @@ def test_a_router_keeps_the_lan_that_it_serves_even_behind_an_exit_node() -> Non
 def test_shields_up_lets_nothing_in() -> None:
     plan = inputs(ME, HOME, shields_up=True)
     assert plan_gateway(plan).filter == ()
+
+
+def test_containers_stay_reachable_behind_an_exit_node() -> None:
+    bridge = nets("172.17.0.0/16")
+    plan = inputs(ME, HOME, lan=(LAN,), internal=bridge, exit_node="home")
+    assert plan_gateway(plan).local_networks == frozenset(bridge)

@@ -63,15 +63,15 @@ def test_a_peer_that_offers_nothing_is_no_exit_node() -> None:
 
 def test_approved_routes_are_advertised_and_allowed() -> None:
     me = node(1, "me", LAN)
-    assert approved_routes(inputs(me, attached=(LAN,), advertise_routes=("auto",))) == {LAN}
-    assert approved_routes(inputs(me, attached=(LAN,))) == frozenset()
-    assert approved_routes(inputs(ME, attached=(LAN,), advertise_routes=("auto",))) == frozenset()
+    assert approved_routes(inputs(me, lan=(LAN,), advertise_routes=("auto",))) == {LAN}
+    assert approved_routes(inputs(me, lan=(LAN,))) == frozenset()
+    assert approved_routes(inputs(ME, lan=(LAN,), advertise_routes=("auto",))) == frozenset()
 
 
-def test_an_attached_network_inside_a_named_one_adds_nothing() -> None:
+def test_a_lan_inside_a_named_one_adds_nothing() -> None:
     outer = nets("192.168.0.0/16")
-    attached = frozenset({LAN, *nets("10.0.0.0/24")})
-    assert advertised(outer, auto=True, attached=attached) == outer + nets("10.0.0.0/24")
+    lan = frozenset({LAN, *nets("10.0.0.0/24")})
+    assert advertised(outer, auto=True, lan=lan) == outer + nets("10.0.0.0/24")
 
 
 def test_an_exit_node_serves_once_it_is_approved() -> None:

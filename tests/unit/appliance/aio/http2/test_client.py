@@ -152,7 +152,7 @@ async def test_a_server_that_speaks_something_else_fails_every_request() -> None
     near, far = stream_pair()
     await far.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     async with open_http2(near) as client:
-        with pytest.raises(HttpProtocolError, match="breaks HTTP/2"):
+        with pytest.raises(HttpProtocolError, match="does not speak HTTP/2"):
             await client.request("GET", "/")
 
 

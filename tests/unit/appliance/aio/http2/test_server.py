@@ -110,10 +110,13 @@ async def test_a_piece_of_an_answer_leaves_at_once() -> None:
         await exchange.send(b"first")
         await asyncio.get_running_loop().create_future()
 
-    async with serving(poll) as stream, open_http2(stream) as client:
-        async with client.stream("POST", "/machine/map") as response:
-            assert response.status == 200
-            assert await response.read() == b"first"
+    async with (
+        serving(poll) as stream,
+        open_http2(stream) as client,
+        client.stream("POST", "/machine/map") as response,
+    ):
+        assert response.status == 200
+        assert await response.read() == b"first"
 
 
 async def test_a_hundred_exchanges_run_at_once() -> None:
@@ -128,10 +131,13 @@ async def test_a_hundred_exchanges_run_at_once() -> None:
         await gate.wait()
         await exchange.respond(200)
 
-    async with serving(wait) as stream, open_http2(stream) as client:
-        async with asyncio.TaskGroup() as tasks:
-            for n in range(100):
-                tasks.create_task(client.request("GET", f"/{n}"), name=f"request {n}")
+    async with (
+        serving(wait) as stream,
+        open_http2(stream) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for n in range(100):
+            tasks.create_task(client.request("GET", f"/{n}"), name=f"request {n}")
 
 
 async def test_resetting_one_stream_cancels_its_handler_and_disturbs_no_other() -> None:
@@ -350,14 +356,15 @@ async def test_headers_that_are_too_long_end_the_connection() -> None:
 
 async def test_opening_and_resetting_streams_without_end_runs_few_handlers() -> None:
     started = 0
+    release = asyncio.Event()
 
     async def slow_to_die(exchange: Http2Exchange) -> None:
         nonlocal started
         started += 1
         try:
-            await asyncio.get_running_loop().create_future()
+            await release.wait()
         except asyncio.CancelledError:
-            await asyncio.sleep(0.05)
+            await release.wait()
 
     async with raw_client(slow_to_die, Http2Limits(concurrent_streams=10)) as client:
         for _ in range(50):
@@ -365,5 +372,5 @@ async def test_opening_and_resetting_streams_without_end_runs_few_handlers() -> 
             await asyncio.sleep(0.0005)
             client.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
             await client.send()
-        await asyncio.sleep(0)
-        assert started <= 10
+        release.set()
+    assert started <= 10

@@ -1,0 +1,118 @@
+"""``latchkey agent``: the daemon of a node."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import pwd
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+from appliance.agent import settings as agent_settings
+from appliance.agent.errors import AgentError
+from appliance.agent.failures import MACHINE_ERRORS, status_of
+from appliance.agent.settings import Settings
+from appliance.agent.wiring import make_rooms, open_agent
+from appliance.exit_status import ExitStatus
+from appliance.host.capabilities import CAP_NET_ADMIN, CAP_NET_RAW, has_capability
+from appliance.host.notify import Notifier
+from appliance.host.unixsocket import SocketInUseError, listen_unix
+from appliance.localapi.server import serve_local_api
+
+_log = logging.getLogger("latchkey")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the agent until it is told to stop; return the exit status."""
+    options = agent_settings.parser().parse_args(arguments)
+    try:
+        settings = agent_settings.load(options)
+        _require_rights()
+        _log_to_stderr(verbose=settings.verbose)
+        if options.clean_up:
+            asyncio.run(_clean_up(settings))
+        else:
+            asyncio.run(_run(settings))
+    except MACHINE_ERRORS as error:
+        return _fail(str(error), status_of(error))
+    except SocketInUseError as error:
+        return _fail(str(error), ExitStatus.ALREADY_RUNNING)
+    return ExitStatus.OK
+
+
+async def _run(settings: Settings) -> None:
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _listening(settings) as sock:
+        async with open_agent(settings) as agent:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(agent.run(), name="agent"),
+                    tasks.create_task(
+                        serve_local_api(sock, agent, _uid_of(settings.operator)), name="local api"
+                    ),
+                ]
+                notifier.ready()
+                await stop.wait()
+                notifier.stopping()
+                for task in running:
+                    task.cancel()
+            await agent.clean_up()
+
+
+async def _clean_up(settings: Settings) -> None:
+    rooms = await make_rooms(settings)
+    await rooms.dataplane.clean_up()
+    await rooms.gateway.clean_up()
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    sock = listen_unix(settings.socket, 0o666)
+    try:
+        yield sock
+    finally:
+        sock.close()
+        settings.socket.unlink(missing_ok=True)
+
+
+def _require_rights() -> None:
+    if not (has_capability(CAP_NET_ADMIN) and has_capability(CAP_NET_RAW)):
+        raise AgentError(
+            "The agent changes this machine's network and needs the right to. Run it as root, "
+            "or with CAP_NET_ADMIN and CAP_NET_RAW.",
+            ExitStatus.NOT_ROOT,
+        )
+
+
+def _uid_of(user: str) -> int | None:
+    if not user:
+        return None
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise AgentError(
+            f"There is no user {user!r} to be the operator.", ExitStatus.CONFIG_WRONG
+        ) from None
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _fail(message: str, status: ExitStatus) -> int:
+    print(f"latchkey agent: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,184 @@
+"""One connected stretch of the agent's life: from ``up`` to ``down``, or to a failed login.
+
+The control client streams netmaps, the configurer makes the machine match, the underlay keeps the
+paths, the reporter tells the coordinator what changed. The device is opened while the login is
+still on its way, because both take time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from appliance.agent.failures import MACHINE_ERRORS, status_of
+from appliance.agent.plan.inputs import Inputs
+from appliance.agent.reconfigure import close_the_door, reconfigure
+from appliance.agent.rooms import Rooms
+from appliance.agent.settings import Settings
+from appliance.agent.statefile import State
+from appliance.exit_status import ExitStatus
+from appliance.host.marks import FWMARK
+from appliance.protocol.keys import NodePublic
+from appliance.underlay.config import PingResult, UnderlayMemory, UnderlayStatus
+from appliance.underlay.service import UnderlayService
+
+_log = logging.getLogger(__name__)
+
+RETRY_S: Final = 10.0
+"""A machine that refused our configuration is asked again after so long."""
+REPLAN_S: Final = 60.0
+"""Plans depend on the time (keys expire), so they are made at least this often."""
+
+
+class ControlLink(Protocol):
+    """The control client as a session uses it."""
+
+    async def run(self) -> None:
+        """Register and stream netmaps until cancelled, or until the login failed for good."""
+
+    def refresh(self) -> None:
+        """Tell the coordinator what changed about this node."""
+
+    async def log_out(self) -> None:
+        """Give the node key up."""
+
+
+class SessionOwner(Protocol):
+    """What a session needs from the agent that it belongs to."""
+
+    settings: Settings
+    rooms: Rooms
+    state: State
+    open_control: "ControlOpener"
+
+    def inputs(self) -> Inputs | None:
+        """Return what plans are made from."""
+
+    def change_state(self, **fields: Any) -> None:
+        """Change fields of the state, on disk too."""
+
+    def configured(self, *, done: bool) -> None:
+        """Take note whether the machine matches."""
+
+    def failed(self, message: str, status: ExitStatus) -> None:
+        """Take note of a failure."""
+
+    def gave_up_login(self, message: str, status: ExitStatus) -> None:
+        """Take note that a first login failed."""
+
+
+ControlOpener = Callable[["Session", Any, str], ControlLink]
+"""Makes the control client of a session: session, agent, pre-auth key."""
+
+
+class Session:
+    """The tasks of one connected stretch; ``run`` ends by being cancelled."""
+
+    def __init__(self, owner: SessionOwner, auth_key: str) -> None:
+        self._owner = owner
+        self._control = owner.open_control(self, owner, auth_key)
+        self._dirty = asyncio.Event()
+        memory = UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
+        self._underlay: UnderlayService = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
+
+    @property
+    def underlay_status(self) -> UnderlayStatus:
+        """What the underlay knows now."""
+        return self._underlay.status.value
+
+    async def run(self) -> None:
+        """Keep the node connected; a first login that fails stays there until ``up`` again."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._control.run(), name="control client")
+            tasks.create_task(self._keep_configured(), name="configurer")
+            tasks.create_task(self._report(), name="reporter")
+            tasks.create_task(self._remember(), name="underlay memory")
+
+    def active_peers(self) -> frozenset[NodePublic]:
+        """Return the peers with traffic lately."""
+        return self._underlay.active_peers()
+
+    def netmap_changed(self) -> None:
+        """Make the machine match the new netmap soon."""
+        self._dirty.set()
+
+    def prefs_changed(self) -> None:
+        """Make the machine match new prefs, and tell the coordinator."""
+        self._dirty.set()
+        self._control.refresh()
+
+    def network_changed(self) -> None:
+        """Look again at everything that depends on the machine's networks."""
+        self._underlay.network_changed()
+        self.prefs_changed()
+
+    async def ping(self, peer: NodePublic, timeout_s: float) -> PingResult | None:
+        """Ping a peer on the discovery level."""
+        return await self._underlay.ping(peer, timeout_s)
+
+    async def netcheck(self) -> UnderlayStatus:
+        """Measure the network now."""
+        return await self._underlay.netcheck()
+
+    async def log_out(self) -> None:
+        """Give the node key up; failing to reach the coordinator is not an obstacle."""
+        await self._control.log_out()
+
+    async def _keep_configured(self) -> None:
+        while True:
+            try:
+                await self._open_device()
+                await self._follow_plans()
+            except* MACHINE_ERRORS as group:
+                self._machine_refused(_first_of(group))
+            await asyncio.sleep(RETRY_S)
+
+    def _machine_refused(self, error: Exception) -> None:
+        self._owner.configured(done=False)
+        if self._owner.inputs() is None:
+            self._owner.gave_up_login(str(error), status_of(error))
+        else:
+            self._owner.failed(str(error), status_of(error))
+
+    async def _open_device(self) -> None:
+        settings, rooms = self._owner.settings, self._owner.rooms
+        await close_the_door(rooms, settings.interface, settings.port, FWMARK)
+        await rooms.dataplane.open()
+
+    async def _follow_plans(self) -> None:
+        """Configure after every change; the underlay runs once the device holds its port."""
+        async with asyncio.TaskGroup() as tasks:
+            started = False
+            while True:
+                inputs = self._owner.inputs()
+                self._dirty.clear()
+                if inputs is not None and inputs.netmap.self_node.machine_authorized:
+                    await reconfigure(self._owner.rooms, self._underlay, inputs)
+                    if not started:
+                        tasks.create_task(self._underlay.run(), name="underlay")
+                        started = True
+                    self._owner.configured(done=True)
+                try:
+                    async with asyncio.timeout(REPLAN_S):
+                        await self._dirty.wait()
+                except TimeoutError:
+                    continue
+
+    async def _report(self) -> None:
+        """Tell the coordinator when our endpoints or network findings changed."""
+        async for _ in self._underlay.status.changes():
+            self._control.refresh()
+
+    async def _remember(self) -> None:
+        async for memory in self._underlay.memory.changes():
+            self._owner.change_state(
+                proxy_ports={key.text(): port for key, port in memory.proxy_ports.items()},
+                peer_disco_keys={
+                    key.text(): disco.text() for key, disco in memory.disco_keys.items()
+                },
+            )
+
+
+def _first_of(group: ExceptionGroup[Exception]) -> Exception:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, ExceptionGroup) else first

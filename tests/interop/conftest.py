@@ -1,0 +1,5 @@
+"""The world of the interop tests."""
+
+from tests.support.interop import interop
+
+__all__ = ["interop"]

@@ -1,0 +1,141 @@
+"""The server and the client talk over a real Unix socket; peer credentials are the kernel's."""
+
+import asyncio
+import http.client
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.host.unixsocket import listen_unix
+from appliance.localapi.client import LocalClient
+from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
+from appliance.localapi.server import BackendError, serve_local_api
+from appliance.localapi.types import (
+    NetcheckReport,
+    PingReply,
+    Prefs,
+    Progress,
+    Status,
+    UpRequest,
+)
+
+
+class FakeBackend:
+    def __init__(self) -> None:
+        self.wishes = Prefs(hostname="box")
+        self.ups: list[UpRequest] = []
+
+    def status(self) -> Status:
+        return Status(version="1", backend_state="Running")
+
+    def prefs(self) -> Prefs:
+        return self.wishes
+
+    async def edit_prefs(self, changes: dict[str, Any]) -> Prefs:
+        if "hostname" not in changes:
+            raise BackendError("prefs-refused", "Only the host name.")
+        self.wishes = Prefs(hostname=changes["hostname"])
+        return self.wishes
+
+    async def up(self, request: UpRequest) -> Progress:
+        self.ups.append(request)
+        return Progress(seq=1, state="Starting")
+
+    async def down(self) -> Progress:
+        return Progress(seq=2, state="Stopped")
+
+    async def logout(self) -> Progress:
+        return Progress(seq=3, state="NeedsLogin")
+
+    async def watch(self, after: int, timeout_s: float) -> Progress:
+        return Progress(seq=after + 1, state=f"waited {timeout_s}")
+
+    async def ping(self, target: str, timeout_s: float) -> PingReply:
+        return PingReply(node_name=target, ip="100.64.0.2", latency_s=timeout_s)
+
+    async def netcheck(self) -> NetcheckReport:
+        return NetcheckReport(udp=True)
+
+
+@asynccontextmanager
+async def served(path: Path) -> AsyncIterator[tuple[LocalClient, FakeBackend]]:
+    backend = FakeBackend()
+    sock = listen_unix(path, 0o666)
+    async with asyncio.TaskGroup() as tasks:
+        server = tasks.create_task(serve_local_api(sock, backend, None), name="server")
+        yield LocalClient(path), backend
+        server.cancel()
+
+
+async def test_every_call_reaches_the_backend(tmp_path: Path) -> None:
+    async with served(tmp_path / "sock") as (client, backend):
+        call = asyncio.to_thread
+        assert (await call(client.status)).backend_state == "Running"
+        assert (await call(client.prefs)).hostname == "box"
+        assert (await call(client.edit_prefs, {"hostname": "new"})).hostname == "new"
+        request = UpRequest(prefs={"accept_routes": True}, auth_key="k")
+        assert (await call(client.up, request)).state == "Starting"
+        assert backend.ups == [request]
+        assert (await call(client.down)).state == "Stopped"
+        assert (await call(client.logout)).state == "NeedsLogin"
+        assert (await call(client.watch, 7, 1.5)) == Progress(seq=8, state="waited 1.5")
+        assert (await call(client.ping, "home", 2.0)).latency_s == 2.0
+        assert (await call(client.netcheck)).udp is True
+
+
+async def test_a_refusal_keeps_its_code_and_sentence(tmp_path: Path) -> None:
+    async with served(tmp_path / "sock") as (client, _):
+        with pytest.raises(LocalApiError, match="Only the host name") as caught:
+            await asyncio.to_thread(client.edit_prefs, {"x": 1})
+        assert caught.value.code == "prefs-refused"
+
+
+async def test_other_users_may_look_but_not_change(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to act as another user")
+    path = tmp_path / "sock"
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(0o755)
+
+    def as_nobody() -> int:
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)
+            try:
+                LocalClient(path).status()
+                LocalClient(path).down()
+            except NotAllowedError:
+                os._exit(42)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    async with served(path):
+        assert await asyncio.to_thread(as_nobody) == 42
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+async def test_web_pages_are_refused(tmp_path: Path, header: str) -> None:
+    def ask() -> int:
+        connection = http.client.HTTPConnection("local")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(tmp_path / "sock"))
+        connection.request("GET", "/localapi/v0/status", headers={header: "http://evil.example"})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    async with served(tmp_path / "sock"):
+        assert await asyncio.to_thread(ask) == 403
+
+
+def test_nobody_listening_is_said_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(AgentNotRunningError, match="systemctl start"):
+        LocalClient(tmp_path / "absent").status()
