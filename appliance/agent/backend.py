@@ -176,7 +176,6 @@ class Agent:
             dataplane=self.rooms.dataplane.kind if self._session else "",
             underlay=underlay,
             device=self._observe(),
-            active=self._session.active_peers() if self._session else frozenset(),
         )
         return render_status(sight, self.inputs() if self.state.logged_in else None)
 

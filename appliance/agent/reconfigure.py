@@ -4,9 +4,8 @@ from appliance.agent.plan.dataplane import plan_dataplane
 from appliance.agent.plan.gateway import plan_gateway
 from appliance.agent.plan.inputs import Inputs
 from appliance.agent.plan.underlay import plan_underlay
-from appliance.agent.rooms import Rooms
+from appliance.agent.rooms import Rooms, Underlay
 from appliance.gateway.config import GatewayConfig
-from appliance.underlay.service import UnderlayService
 
 
 async def close_the_door(rooms: Rooms, interface: str, listen_port: int, fwmark: int) -> None:
@@ -18,7 +17,7 @@ async def close_the_door(rooms: Rooms, interface: str, listen_port: int, fwmark:
     )
 
 
-async def reconfigure(rooms: Rooms, underlay: UnderlayService, inputs: Inputs) -> None:
+async def reconfigure(rooms: Rooms, underlay: Underlay, inputs: Inputs) -> None:
     """Make the machine match; equal inputs are no work.
 
     The underlay comes first, because each new peer of the device starts at its relay proxy; the

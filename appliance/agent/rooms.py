@@ -1,18 +1,46 @@
-"""The rooms that the agent joins, and one function that makes the real ones."""
+"""The rooms that the agent joins, as it uses them; tests put fakes here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from appliance.aio.latest import Latest
 from appliance.dataplane.driver import Dataplane
 from appliance.gateway.driver import Gateway
-from appliance.underlay.config import UnderlayMemory
-from appliance.underlay.service import UnderlayService
+from appliance.protocol.addresses import AddrPort
+from appliance.protocol.keys import NodePublic
+from appliance.underlay.config import PingResult, UnderlayConfig, UnderlayMemory, UnderlayStatus
+
+
+class Underlay(Protocol):
+    """Finds and keeps the best path to each peer."""
+
+    status: Latest[UnderlayStatus]
+    memory: Latest[UnderlayMemory]
+
+    def proxy_endpoint(self, peer: NodePublic) -> AddrPort:
+        """Return the loopback address that stands for the peer's relay path."""
+
+    async def apply(self, config: UnderlayConfig) -> None:
+        """Change only what differs."""
+
+    async def run(self) -> None:
+        """Keep the paths until cancelled."""
+
+    async def ping(self, peer: NodePublic, timeout_s: float = 5.0) -> PingResult | None:
+        """Ping by the best path."""
+
+    def network_changed(self) -> None:
+        """Look again after a change of interfaces or routes."""
+
+    async def netcheck(self) -> UnderlayStatus:
+        """Measure the relays and our addresses now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rooms:
-    """What touches the machine; tests put fakes here."""
+    """What touches the machine."""
 
     dataplane: Dataplane
     gateway: Gateway
-    open_underlay: Callable[[Dataplane, UnderlayMemory], UnderlayService]
+    open_underlay: Callable[[Dataplane, UnderlayMemory], Underlay]

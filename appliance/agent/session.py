@@ -13,14 +13,13 @@ from typing import Any, Final, Protocol
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.plan.inputs import Inputs
 from appliance.agent.reconfigure import close_the_door, reconfigure
-from appliance.agent.rooms import Rooms
+from appliance.agent.rooms import Rooms, Underlay
 from appliance.agent.settings import Settings
 from appliance.agent.statefile import State
 from appliance.exit_status import ExitStatus
 from appliance.host.marks import FWMARK
 from appliance.protocol.keys import NodePublic
 from appliance.underlay.config import PingResult, UnderlayMemory, UnderlayStatus
-from appliance.underlay.service import UnderlayService
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class Session:
         self._control = owner.open_control(self, owner, auth_key)
         self._dirty = asyncio.Event()
         memory = UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
-        self._underlay: UnderlayService = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
+        self._underlay: Underlay = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
 
     @property
     def underlay_status(self) -> UnderlayStatus:
@@ -93,10 +92,6 @@ class Session:
             tasks.create_task(self._keep_configured(), name="configurer")
             tasks.create_task(self._report(), name="reporter")
             tasks.create_task(self._remember(), name="underlay memory")
-
-    def active_peers(self) -> frozenset[NodePublic]:
-        """Return the peers with traffic lately."""
-        return self._underlay.active_peers()
 
     def netmap_changed(self) -> None:
         """Make the machine match the new netmap soon."""

@@ -14,13 +14,12 @@ from appliance.dataplane.config import DeviceStatus
 from appliance.dataplane.config import PeerStatus as DevicePeer
 from appliance.localapi.types import PeerStatus, RouteStatus, Status
 from appliance.netmap.model import NetworkMap, is_expired, offers_exit
-from appliance.protocol.keys import NodePublic
 from appliance.protocol.tailcfg import Node, is_set
 from appliance.underlay.config import Direct, Path, UnderlayStatus
 from appliance.version import VERSION
 
-ACTIVE_S = 45.0
-"""A peer without traffic for longer is idle, as the reference counts."""
+ACTIVE_S = 150.0
+"""WireGuard renews a session in use every 120 s, so an older handshake means an idle peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,6 @@ class Sight:
     dataplane: str = ""
     underlay: UnderlayStatus = field(default_factory=UnderlayStatus)
     device: DeviceStatus | None = None
-    active: frozenset[NodePublic] = frozenset()
-    """Peers with traffic in the last ``ACTIVE_S``."""
 
 
 def render_status(sight: Sight, inputs: Inputs | None) -> Status:
@@ -96,7 +93,7 @@ def _peer_status(peer: Node, sight: Sight, inputs: Inputs) -> PeerStatus:
         relay=_code(inputs.netmap, peer.home_derp),
         addrs=peer.endpoints or (),
         online=bool(peer.online),
-        active=peer.key in sight.active,
+        active=_is_active(device, inputs.now),
         exit_node=chosen is not None and chosen.id == peer.id,
         exit_node_option=offers_exit(peer),
         expired=is_expired(peer, inputs.now),
@@ -137,6 +134,12 @@ def _device_fields(device: DevicePeer | None) -> dict[str, Any]:
         "tx_bytes": device.tx_bytes,
         "last_handshake": datetime.fromtimestamp(handshake, UTC) if handshake else None,
     }
+
+
+def _is_active(device: DevicePeer | None, now: datetime) -> bool:
+    if device is None or not device.last_handshake:
+        return False
+    return now.timestamp() - device.last_handshake < ACTIVE_S
 
 
 def _time(time: datetime | None) -> datetime | None:

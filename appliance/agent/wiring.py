@@ -9,7 +9,7 @@ from typing import Final
 from appliance.agent.backend import Agent
 from appliance.agent.control import open_control
 from appliance.agent.plan.inputs import Surroundings
-from appliance.agent.rooms import Rooms
+from appliance.agent.rooms import Rooms, Underlay
 from appliance.agent.settings import DataplaneKind, Settings
 from appliance.agent.statefile import StateStore
 from appliance.aio.latest import Latest
@@ -83,5 +83,5 @@ def _find_program(chosen: Path | None) -> WireGuardGo:
     return find_wireguard_go(chosen, tuple(SEARCH_PATH))
 
 
-def _open_underlay(dataplane: Dataplane, memory: UnderlayMemory) -> UnderlayService:
+def _open_underlay(dataplane: Dataplane, memory: UnderlayMemory) -> Underlay:
     return UnderlayService(dataplane, memory)

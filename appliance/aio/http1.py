@@ -113,12 +113,14 @@ class Http1Client:
 
     def __init__(self, stream: Stream, limits: Http1Limits | None = None) -> None:
         self._connection = _Connection(stream, h11.CLIENT, limits or Http1Limits())
+        self.reusable = True
+        """Whether the server takes another request on this stream."""
 
     async def request(self, request: HttpRequest) -> HttpResponse:
         """Send a request (with its ``Host`` header) and wait for the whole answer."""
         await self._connection.send_request(request)
         response = await self._connection.receive_response()
-        self._connection.start_next_cycle()
+        self.reusable = self._connection.start_next_cycle()
         return response
 
     async def upgrade(self, request: HttpRequest) -> tuple[HttpResponse, bytes]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from appliance.controlclient.errors import ControlError
 from appliance.exit_status import ExitStatus
 from appliance.protocol.addresses import AddrPort
@@ -32,7 +34,9 @@ class ControlUrl:
     @classmethod
     def parse(cls, text: str) -> "ControlUrl":
         """Read ``https://host[:port][/prefix]``; anything else is a ``UrlError``."""
-        advice = f"{text[:200]!r} is not a coordinator's URL. Write it as https://host or http://host."
+        advice = (
+            f"{text[:200]!r} is not a coordinator's URL. Write it as https://host or http://host."
+        )
         try:
             parts = urlsplit(text.strip())
             port = parts.port
@@ -42,9 +46,7 @@ class ControlUrl:
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == 0 or odd:
             raise UrlError(advice)
         prefix = parts.path.rstrip("/")
-        return cls(
-            parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], prefix
-        )
+        return cls(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], prefix)
 
     @property
     def is_tls(self) -> bool:
@@ -81,3 +83,8 @@ class NodeReport:
     disco_key: DiscoPublic
     endpoints: tuple[tuple[AddrPort, EndpointType], ...] = ()
     net_info: NetInfo | None = None
+
+    @property
+    def full_hostinfo(self) -> Hostinfo:
+        """The node's description with what it found out about its network."""
+        return replace(self.hostinfo, net_info=self.net_info)

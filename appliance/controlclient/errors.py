@@ -8,6 +8,11 @@ class ControlError(Exception):
 
     status = ExitStatus.ERROR
 
+    def __init__(self, message: str, status: ExitStatus | None = None) -> None:
+        super().__init__(message)
+        if status is not None:
+            self.status = status
+
 
 class UnreachableError(ControlError):
     """Nobody answers at the coordinator's address, or the connection was lost."""
@@ -46,8 +51,6 @@ class UnknownNodeError(ControlError):
 
 
 class RefusedError(ControlError):
-    """The coordinator refused this node, for the reason in ``status``."""
+    """The coordinator refused this node; ``status`` tells why, when that could be read."""
 
-    def __init__(self, message: str, status: ExitStatus = ExitStatus.KEY_REFUSED) -> None:
-        super().__init__(message)
-        self.status = status
+    status = ExitStatus.KEY_REFUSED

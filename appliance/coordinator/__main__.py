@@ -29,7 +29,7 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
     try:
         settings = load_settings(arguments.config)
         if arguments.check:
-            print(f"{arguments.config} is fine.")  # noqa: T201 - asked for
+            print(f"{arguments.config} is fine.")
             return ExitStatus.OK
         _set_up_logging(verbose=settings.verbose or arguments.verbose)
         resources = Resources.acquire(settings)
@@ -38,7 +38,7 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
         finally:
             resources.release()
     except StartError as error:
-        print(f"latchkey coordinator: {error}", file=sys.stderr)  # noqa: T201 - its only output
+        print(f"latchkey coordinator: {error}", file=sys.stderr)
         return error.status
     return ExitStatus.OK
 

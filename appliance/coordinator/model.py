@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from appliance.protocol.addresses import IPAddress, IPNetwork
 from appliance.protocol.keys import DiscoPublic, MachinePublic, NodePublic
@@ -101,18 +100,15 @@ class NodeRecord:
         return self.key_expiry is not None and self.key_expiry <= now
 
 
-_NO_MAP: Final[Mapping[Any, Any]] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole state at one moment."""
 
-    users: Mapping[int, User] = _NO_MAP
-    keys: Mapping[str, PreAuthKey] = _NO_MAP
-    nodes: Mapping[int, NodeRecord] = _NO_MAP
-    by_node_key: Mapping[NodePublic, int] = _NO_MAP
-    primaries: Mapping[IPNetwork, int] = _NO_MAP
+    users: Mapping[int, User] = field(default_factory=dict)
+    keys: Mapping[str, PreAuthKey] = field(default_factory=dict)
+    nodes: Mapping[int, NodeRecord] = field(default_factory=dict)
+    by_node_key: Mapping[NodePublic, int] = field(default_factory=dict)
+    primaries: Mapping[IPNetwork, int] = field(default_factory=dict)
     """Which router carries a granted route; never an exit route."""
     expired: frozenset[int] = frozenset()
     """Nodes whose key had expired when this snapshot was made."""

@@ -47,12 +47,14 @@ class Listener:
         handler: Handler,
         tls: ssl.SSLContext | None,
         max_strangers: int = MAX_STRANGERS,
+        moment_s: float = MOMENT_S,
     ) -> None:
         """Take a listening, non-blocking socket, which `run` closes; ``tls`` None is plain HTTP."""
         self._socket = sock
         self._handler = handler
         self._tls = tls
         self._max_strangers = max_strangers
+        self._moment_s = moment_s
         self._strangers: dict[asyncio.Task[None], float] = {}
 
     @property
@@ -98,7 +100,7 @@ class Listener:
     async def _make_room(self, loop: asyncio.AbstractEventLoop) -> None:
         while len(self._strangers) >= self._max_strangers:
             oldest, since = next(iter(self._strangers.items()))
-            if (wait_s := since + MOMENT_S - loop.time()) > 0:
+            if (wait_s := since + self._moment_s - loop.time()) > 0:
                 await asyncio.wait(self._strangers, timeout=wait_s, return_when="FIRST_COMPLETED")
             else:
                 oldest.cancel()

@@ -81,14 +81,15 @@ class RelayServer:
         closed the connection when this returns.
         """
         # uvloop's transports have the methods of asyncio.Transport without being one.
-        connection = self._connect(cast("asyncio.Transport", stream.transport))
+        connection = self.connect(cast("asyncio.Transport", stream.transport))
         stream.reader.feed_eof()
         leftover += await stream.reader.read()
         switch = plan is Upgrade.SWITCH
         connection.start(encode_upgrade_response(self.public_key) if switch else b"", leftover)
         await connection.wait_ended()
 
-    def _connect(self, transport: asyncio.Transport) -> RelayConnection:
+    def connect(self, transport: asyncio.Transport) -> RelayConnection:
+        """Take over a transport: what `serve` does first. `RelayConnection.start` comes next."""
         session = DerpServerSession(self._private)
         connection = RelayConnection(self, session, transport, _peer_address(transport))
         self._strangers[connection] = None

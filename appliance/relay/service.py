@@ -59,6 +59,11 @@ class RelayService:
         """Where HTTPS is served."""
         return [listener.address for listener in self._parts if isinstance(listener, Listener)]
 
+    def close(self) -> None:
+        """Close the ports of a service that does not run."""
+        for part in self._parts:
+            part.close()
+
     async def run(self) -> None:
         """Serve until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -153,13 +153,13 @@ def _plan(targets: Sequence[Target], now: float) -> list[_Probe]:
     return sorted(probes, key=lambda probe: probe.at)
 
 
-def net_info(report: Report, home: int, *, os_has_ipv6: bool) -> NetInfo:
-    """Return what the coordinator is told of a report."""
+def net_info(report: Report, home: int, *, os_has_ipv6: bool, udp: bool) -> NetInfo:
+    """Return what the coordinator is told of a report; without UDP it has HTTPS latencies."""
     return NetInfo(
         mapping_varies_by_dest_ip=report.mapping_varies,
-        working_ipv6=any(version == 6 for _, version in report.latency_s),
+        working_ipv6=bool(report.mapped_v6),
         os_has_ipv6=os_has_ipv6,
-        working_udp=report.udp,
+        working_udp=udp,
         preferred_derp=home,
         derp_latency={
             f"{region}-v{version}": round(latency_s, 6)

@@ -167,7 +167,7 @@ async def open_link(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(CONNECT_S):
-            sock = await _dial(node, open_socket)
+            sock = await dial(node, open_socket)
             session = DerpClientSession(
                 private_key, node.host_name, nonce=nonce, now=loop.time(), preferred=preferred
             )
@@ -175,7 +175,7 @@ async def open_link(
                 lambda: RelayLink(session, on_events),
                 sock=sock,
                 ssl=tls_context(node),
-                server_hostname=_verified_name(node),
+                server_hostname=verified_name(node),
             )
             _check_pin(node, transport)
             await asyncio.wait((link.logged_in, link.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -211,7 +211,8 @@ def _literal(text: str) -> IPAddress | None:
         return None
 
 
-async def _dial(node: DerpNode, open_socket: OpenSocket) -> socket.socket:
+async def dial(node: DerpNode, open_socket: OpenSocket) -> socket.socket:
+    """Connect TCP to a relay; an ``OSError`` tells why it did not work."""
     failure: OSError = OSError("it has no address")
     for address in await resolve(node):
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -259,7 +260,8 @@ def tls_context(node: DerpNode) -> ssl.SSLContext:
     return context
 
 
-def _verified_name(node: DerpNode) -> str:
+def verified_name(node: DerpNode) -> str:
+    """Return the name that a relay's certificate must have."""
     if node.cert_name and not node.cert_name.startswith(PIN_PREFIX):
         return node.cert_name
     return node.host_name

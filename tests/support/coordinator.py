@@ -44,8 +44,8 @@ class Coordinator:
 
     def admin(self, *arguments: str) -> Any:
         """One admin command; returns its JSON."""
-        command = [str(LATCHKEY), "admin", "--socket", str(self.admin_socket), *arguments]
-        printed = self.host.run([*command, "--json"])
+        command = [str(LATCHKEY), "admin", "--socket", str(self.admin_socket)]
+        printed = self.host.run([*command, *arguments, "--json"])
         return json.loads(printed) if printed.strip() else None
 
     def new_user(self, name: str) -> None:
@@ -63,12 +63,22 @@ class Coordinator:
 
     def node(self, name: str) -> dict[str, Any]:
         """What it knows of a node; empty when it knows none of that name."""
-        nodes: list[dict[str, Any]] = self.admin("nodes", "list")
+        nodes: list[dict[str, Any]] = self.admin("nodes", "list")["nodes"]
         return next((node for node in nodes if node["name"] == name), {})
 
     def approve(self, node: str, *prefixes: str) -> None:
         """Approve routes that a node advertises."""
         self.admin("routes", "approve", node, *prefixes)
+
+    def netmap_of(self, node: str) -> dict[str, Any]:
+        """What a stock client believes of the mesh, asked over its control channel (c2n)."""
+        netmap: dict[str, Any] = self.admin("debug", "netmap", node)
+        return netmap
+
+    def path_between(self, node: str, address: str) -> dict[str, Any]:
+        """Let a node ping an address by DISCO, over its control channel: the path it uses."""
+        answer: dict[str, Any] = self.admin("ping", node, address)
+        return answer
 
     def publish(self, node: str, address: str) -> None:
         """Offer one host behind a subnet router to clients that accept no subnet routes."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from appliance.protocol.addresses import AddrPort, IPAddress
 from appliance.protocol.derp.client import DerpClientSession, Event
-from appliance.protocol.derp.upgrade import Upgrade
 from appliance.protocol.keys import NodePrivate, NodePublic
 from appliance.relay.admission import admit_anyone
 from appliance.relay.connection import RelayConnection
@@ -38,12 +37,16 @@ class RunningRelay:
 
 @asynccontextmanager
 async def running_relay(
-    admit: Admit = admit_anyone, tls: SSLContext | None = None, max_strangers: int = 1024
+    admit: Admit = admit_anyone,
+    tls: SSLContext | None = None,
+    *,
+    max_strangers: int = 1024,
+    moment_s: float = 0.05,
 ) -> AsyncIterator[RunningRelay]:
     """Run a relay on a free port for the length of the block."""
     server = RelayServer(RELAY, admit)
     sock = listen_tcp(AddrPort(LOOPBACK, 0))
-    listener = Listener(sock, RelaySite(server).handle, tls, max_strangers)
+    listener = Listener(sock, RelaySite(server).handle, tls, max_strangers, moment_s)
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(server.run(), name="relay"),
@@ -63,6 +66,8 @@ class FakeTransport(asyncio.Transport):
     def __init__(self, address: str = "192.0.2.7") -> None:
         super().__init__({"peername": (address, 4242)})
         self.written = b""
+        self.writes = 0
+        self.on_write: Callable[[], None] | None = None
         self.reading = True
         self.closing = False
         self.limits: tuple[int | None, int | None] = (None, None)
@@ -79,6 +84,9 @@ class FakeTransport(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += bytes(data)
+        self.writes += 1
+        if self.on_write:
+            self.on_write()
 
     def pause_reading(self) -> None:
         self.reading = False
@@ -100,14 +108,17 @@ class FakeTransport(asyncio.Transport):
 class FakeNode:
     """A node whose connection to the relay is in memory; its transport can be made full."""
 
-    def __init__(self, server: RelayServer, key: NodePrivate) -> None:
+    def __init__(
+        self, server: RelayServer, key: NodePrivate, before: asyncio.BaseProtocol | None = None
+    ) -> None:
         self.key = key
         self.transport = FakeTransport()
+        if before is not None:
+            self.transport.set_protocol(before)
         self.session = DerpClientSession(
             key, "relay", nonce=NONCE, now=0.0, relay_key=RELAY.public()
         )
-        self.connection = RelayConnection(server, server.new_session(), self.transport, LOOPBACK)
-        server.add_stranger(self.connection)
+        self.connection: RelayConnection = server.connect(self.transport)
         self.connection.start(b"", b"")
         request_and_login = self.session.data_to_send()
         self.login = request_and_login.partition(b"\r\n\r\n")[2]
@@ -138,8 +149,9 @@ async def log_in(server: RelayServer, key: NodePrivate) -> FakeNode:
     """Connect a node in memory and wait until it is admitted."""
     node = FakeNode(server, key)
     node.send(node.login)
-    while not node.connection.key:
+    for _ in range(10):
         await asyncio.sleep(0)
+    assert node.connection.key
     node.events()
     return node
 
@@ -178,6 +190,3 @@ async def memory_relay(admit: Admit = admit_anyone) -> AsyncIterator[RelayServer
             yield server
         finally:
             running.cancel()
-
-
-__all__ = ["FakeNode", "FakeTransport", "Upgrade", "log_in", "memory_relay", "running_relay"]

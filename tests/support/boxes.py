@@ -1,0 +1,162 @@
+"""Network namespaces of our own for tests of single rooms, joined by plain veth pairs.
+
+Everything a test makes is in namespaces whose names begin with ``lkm-``; they go with the test,
+and the next run removes what a killed one left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+PREFIX: Final = "lkm-"
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_RUN_NETNS: Final = Path("/run/netns")
+_CLONE_NEWNET: Final = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def why_no_boxes(*tools: str) -> str | None:
+    """None when namespaces can be made here, else the reason for a named skip."""
+    if os.geteuid() != 0:
+        return "needs root for network namespaces"
+    missing = [tool for tool in ("ip", *tools) if shutil.which(tool) is None]
+    return f"needs {', '.join(missing)}" if missing else None
+
+
+class Box:
+    """One network namespace."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._background: list[subprocess.Popen[str]] = []
+        _sh("ip", "netns", "add", name)
+        self.run("ip link set lo up")
+
+    def run(self, command: str, *, check: bool = True, timeout: float = 20) -> str:
+        """Run a command inside; its standard output, or an AssertionError with its complaint."""
+        done = self.attempt(command, timeout=timeout)
+        if check and done.returncode:
+            raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def attempt(self, command: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, whether it succeeds or not."""
+        return subprocess.run(
+            ["ip", "netns", "exec", self.name, *command.split()],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def pings(self, address: str) -> bool:
+        """Whether an address answers within a second."""
+        return self.attempt(f"ping -c 1 -W 1 {address}").returncode == 0
+
+    def start(self, command: str | list[str], **options: Any) -> subprocess.Popen[str]:
+        """Run a command in the background until the test ends."""
+        words = command.split() if isinstance(command, str) else command
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, *words],
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=options.pop("stdout", subprocess.DEVNULL),
+            stderr=options.pop("stderr", subprocess.DEVNULL),
+            cwd=REPOSITORY,
+            **options,
+        )
+        self._background.append(process)
+        return process
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Have this thread, and those it starts, live in the namespace."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        try:
+            _enter(_RUN_NETNS / self.name)
+            yield
+        finally:
+            _libc.setns(home, _CLONE_NEWNET)
+            os.close(home)
+
+    def do(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine to its end inside."""
+        with self.inside():
+            return asyncio.run(work())
+
+    def destroy(self) -> None:
+        """End what runs inside and remove the namespace."""
+        for process in self._background:
+            process.kill()
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        _remove(self.name)
+
+
+def join(left: Box, left_name: str, right: Box, right_name: str) -> None:
+    """Put a cable between two boxes; both ends are switched on."""
+    _sh(
+        *("ip", "link", "add", left_name, "netns", left.name, "type", "veth"),
+        *("peer", "name", right_name, "netns", right.name),
+    )
+    left.run(f"ip link set {left_name} up")
+    right.run(f"ip link set {right_name} up")
+
+
+@contextmanager
+def fresh_boxes(*names: str) -> Iterator[tuple[Box, ...]]:
+    """Boxes with these names (and this process in theirs), removed afterwards."""
+    _remove_leftovers()
+    boxes: list[Box] = []
+    try:
+        for name in names:
+            boxes.append(Box(f"{PREFIX}{os.getpid()}-{name}"))  # noqa: PERF401 - kept on failure
+        yield tuple(boxes)
+    finally:
+        for box in boxes:
+            box.destroy()
+
+
+def _remove_leftovers() -> None:
+    if not _RUN_NETNS.is_dir():
+        return
+    for path in _RUN_NETNS.iterdir():
+        owner = path.name.removeprefix(PREFIX).partition("-")[0]
+        if path.name.startswith(PREFIX) and owner.isdigit() and not Path("/proc", owner).exists():
+            _remove(path.name)
+
+
+def _remove(name: str) -> None:
+    listed = subprocess.run(
+        ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+    )
+    for pid in listed.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+def _enter(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if _libc.setns(descriptor, _CLONE_NEWNET):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(descriptor)
+
+
+def _sh(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,0 +1,74 @@
+"""The relay program's parts together."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+
+from appliance.protocol.addresses import AddrPort
+from appliance.relay.errors import PortError, RelayError
+from appliance.relay.service import RelayService, load_private_key
+from appliance.relay.settings import AdmitAnyone, RelaySettings
+from appliance.relay.sockets import bind_udp
+from tests.support.derp import node_key, relay_node
+from tests.support.relay import LOOPBACK
+
+ANY_PORT = AddrPort(LOOPBACK, 0)
+
+
+def settings(tmp_path: Path, **changes: object) -> RelaySettings:
+    values: dict[str, object] = {
+        "host": "127.0.0.1",
+        "admission": AdmitAnyone(),
+        "state_directory": tmp_path / "state",
+        "listen": (ANY_PORT,),
+        "listen_stun": (ANY_PORT,),
+        "listen_http": (ANY_PORT,),
+    }
+    return RelaySettings(**(values | changes))  # type: ignore[arg-type]
+
+
+async def test_a_relay_from_its_settings_carries_packets(tmp_path: Path) -> None:
+    service = RelayService(settings(tmp_path))
+    trust = ssl.create_default_context(cafile=str(tmp_path / "state" / "self-signed.pem"))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(service.run(), name="relay")
+        port = service.addresses[0].port
+        async with (
+            relay_node(node_key(1), port, tls=trust) as a,
+            relay_node(node_key(2), port, tls=trust) as b,
+        ):
+            a.send(node_key(2).public(), b"hello")
+            assert await b.receive(1) == [(node_key(1).public().raw, b"hello")]
+        running.cancel()
+
+
+async def test_the_relays_key_and_certificate_survive_a_restart(tmp_path: Path) -> None:
+    first, second = (RelayService(settings(tmp_path)) for _ in range(2))
+    assert first.private_key == second.private_key
+    assert first.certificate == second.certificate
+    for service in (first, second):
+        service.close()
+
+
+async def test_a_port_in_use_leaves_no_other_port_open(tmp_path: Path) -> None:
+    with bind_udp(ANY_PORT) as taken:
+        address = AddrPort(LOOPBACK, taken.getsockname()[1])
+        with pytest.raises(PortError, match="in use"):
+            RelayService(settings(tmp_path, listen_stun=(address,)))
+
+
+def test_a_key_is_made_private_and_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "relay.key"
+    key = load_private_key(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert load_private_key(path) == key
+
+
+def test_a_broken_key_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "relay.key"
+    path.write_text("privkey:12")
+    with pytest.raises(RelayError, match="restore it, or remove it"):
+        load_private_key(path)
+    assert path.read_text() == "privkey:12"
