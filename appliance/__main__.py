@@ -1,6 +1,12 @@
 """``latchkey``: one command for the programs and for the command line."""
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from appliance.relay.embedded import EmbeddedRelay
+    from appliance.relay.server import Admission
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -14,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     if program == "coordinator":
         from appliance.coordinator.__main__ import main as coordinator
 
-        return coordinator(arguments[1:])
+        return coordinator(arguments[1:], _embedded_relay)
     if program == "relay":
         from appliance.relay.__main__ import main as relay
 
@@ -22,6 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     from appliance.cli.main import main as command_line
 
     return command_line(arguments)
+
+
+def _embedded_relay(directory: Path, admit: "Admission") -> "EmbeddedRelay":
+    """Make the relay that a coordinator embeds: programs do not import each other."""
+    from appliance.relay.embedded import EmbeddedRelay
+
+    return EmbeddedRelay(directory, admit)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from appliance.agent.state import BackendState, Facts, backend_state
 from appliance.agent.statefile import State, StateStore
 from appliance.agent.status import Sight, render_status
 from appliance.aio.latest import Latest
+from appliance.controlclient.config import ControlUrl
+from appliance.controlclient.errors import ControlError
 from appliance.dataplane.errors import DataplaneError
 from appliance.exit_status import ExitStatus
 from appliance.host.marks import FWMARK
@@ -70,6 +72,7 @@ class Agent:
         self.open_control = open_control
         self.state: State = store.load()
         self.netmap: NetworkMap | None = store.load_netmap() if self.state.logged_in else None
+        self._kept_netmap = self.netmap
         self._session: Session | None = None
         self._auth_key = ""
         self._auth_url = ""
@@ -96,8 +99,14 @@ class Agent:
     def took_netmap(self, netmap: NetworkMap) -> None:
         """Remember a new netmap."""
         self.netmap = netmap
-        self.store.save_netmap(netmap)
         self._publish()
+
+    def keep_netmap(self) -> None:
+        """Write the netmap to disk if it changed; blocks for the disk."""
+        netmap = self.netmap
+        if netmap is not self._kept_netmap:
+            self.store.save_netmap(netmap)
+            self._kept_netmap = netmap
 
     def logged_in(self) -> None:
         """Remember that the coordinator admitted the node key."""
@@ -196,6 +205,7 @@ class Agent:
                 ExitStatus.USAGE.code,
                 "Say which coordinator to log in to: latchkey up --login-server URL.",
             )
+        _check_url(prefs.control_url)
         moved = prefs.control_url != self.state.prefs.control_url and self.state.logged_in
         if request.force_reauth or moved:
             self._forget_login()
@@ -323,7 +333,7 @@ class Agent:
             self._session.prefs_changed()
 
     def _forget_login(self) -> None:
-        self.netmap = None
+        self.netmap = self._kept_netmap = None
         self.store.save_netmap(None)
         self.change_state(logged_in=False, node_key=self.store.new_node_key().text())
 
@@ -395,3 +405,10 @@ class Agent:
         region, _, family = name.partition("-")
         code = self._region_code(int(region)) if region.isdecimal() else ""
         return f"{code or region} ({'IPv6' if family == 'v6' else 'IPv4'})"
+
+
+def _check_url(text: str) -> None:
+    try:
+        ControlUrl.parse(text)
+    except ControlError as error:
+        raise BackendError(error.status.code, str(error)) from None

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from appliance.agent.failures import MACHINE_ERRORS, status_of
-from appliance.agent.plan.inputs import Inputs
+from appliance.agent.plan.inputs import Inputs, Surroundings
 from appliance.agent.reconfigure import close_the_door, reconfigure
 from appliance.agent.rooms import Rooms, Underlay
 from appliance.agent.settings import Settings
 from appliance.agent.statefile import State
+from appliance.aio.latest import Latest
 from appliance.exit_status import ExitStatus
 from appliance.host.marks import FWMARK
+from appliance.netmap.model import NetworkMap
 from appliance.protocol.keys import NodePublic
 from appliance.underlay.config import PingResult, UnderlayMemory, UnderlayStatus
 
@@ -48,6 +50,8 @@ class SessionOwner(Protocol):
     settings: Settings
     rooms: Rooms
     state: State
+    netmap: NetworkMap | None
+    around: Latest[Surroundings]
     open_control: "ControlOpener"
 
     def inputs(self) -> Inputs | None:
@@ -55,6 +59,21 @@ class SessionOwner(Protocol):
 
     def change_state(self, **fields: Any) -> None:
         """Change fields of the state, on disk too."""
+
+    def took_netmap(self, netmap: NetworkMap) -> None:
+        """Take note of a new netmap."""
+
+    def keep_netmap(self) -> None:
+        """Write the netmap to disk if it changed; blocks for the disk."""
+
+    def logged_in(self) -> None:
+        """Take note that the coordinator admitted the node key."""
+
+    def needs_login(self, auth_url: str = "") -> None:
+        """Take note that a person must log in."""
+
+    def control_online(self, *, online: bool) -> None:
+        """Take note whether the coordinator is connected."""
 
     def configured(self, *, done: bool) -> None:
         """Take note whether the machine matches."""
@@ -66,7 +85,7 @@ class SessionOwner(Protocol):
         """Take note that a first login failed."""
 
 
-ControlOpener = Callable[["Session", Any, str], ControlLink]
+ControlOpener = Callable[["Session", SessionOwner, str], ControlLink]
 """Makes the control client of a session: session, agent, pre-auth key."""
 
 
@@ -75,10 +94,10 @@ class Session:
 
     def __init__(self, owner: SessionOwner, auth_key: str) -> None:
         self._owner = owner
-        self._control = owner.open_control(self, owner, auth_key)
         self._dirty = asyncio.Event()
         memory = UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
         self._underlay: Underlay = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
+        self._control = owner.open_control(self, owner, auth_key)
 
     @property
     def underlay_status(self) -> UnderlayStatus:
@@ -153,6 +172,7 @@ class Session:
                         tasks.create_task(self._underlay.run(), name="underlay")
                         started = True
                     self._owner.configured(done=True)
+                    await asyncio.to_thread(self._owner.keep_netmap)
                 try:
                     async with asyncio.timeout(REPLAN_S):
                         await self._dirty.wait()

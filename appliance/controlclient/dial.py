@@ -46,7 +46,7 @@ _LIMITS: Final = Http1Limits(body_bytes=64 * 1024)
 # OpenSSL's names for them: X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED.
 _NOT_YET_VALID: Final = 9
 _EXPIRED: Final = 10
-_HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
+_HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S %z"
 
 
 class _ServerKeys(Message, frozen=True, kw_only=True, rename="camel"):
@@ -216,8 +216,8 @@ class Dialer:
 
     def _compare_clocks(self, response: HttpResponse) -> None:
         with suppress(ValueError):
-            date = datetime.strptime(response.header("Date") or "", _HTTP_DATE)
-            self.clock_offset = date.replace(tzinfo=UTC) - self._wall_clock()
+            text = (response.header("Date") or "").replace("GMT", "+0000")
+            self.clock_offset = datetime.strptime(text, _HTTP_DATE) - self._wall_clock()
 
     def _not_a_coordinator(self, finding: str) -> NotACoordinatorError:
         return NotACoordinatorError(
@@ -231,7 +231,7 @@ def printable(text: str) -> str:
 
 
 def _unverified_context() -> ssl.SSLContext:
-    """Make a context for a question whose answer is only a hint: what is your clock?"""
+    """Make a context for a question whose answer is only a hint: the server's time."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -50,8 +50,6 @@ class ControlInput(Enum):
     """The coordinator gave a reason against the node."""
     NODE_KEY_EXPIRED = auto()
     """The coordinator wants another node key; one has been made."""
-    UNKNOWN_NODE = auto()
-    """The coordinator has no such node: it must register again."""
     MAP = auto()
     """A message of the map arrived, and the node key is valid."""
     EXPIRED_MAP = auto()
@@ -75,13 +73,10 @@ TRANSITIONS: Final[dict[tuple[ControlState, ControlInput], ControlState]] = {
     (_S.AWAITING_LOGIN, _I.REFUSED): _S.REFUSED,
     (_S.POLLING, _I.MAP): _S.RUNNING,
     (_S.POLLING, _I.EXPIRED_MAP): _S.EXPIRED,
-    (_S.POLLING, _I.UNKNOWN_NODE): _S.REGISTERING,
     (_S.RUNNING, _I.MAP): _S.RUNNING,
     (_S.RUNNING, _I.EXPIRED_MAP): _S.EXPIRED,
-    (_S.RUNNING, _I.UNKNOWN_NODE): _S.REGISTERING,
     (_S.EXPIRED, _I.MAP): _S.RUNNING,
     (_S.EXPIRED, _I.EXPIRED_MAP): _S.EXPIRED,
-    (_S.EXPIRED, _I.UNKNOWN_NODE): _S.REGISTERING,
     **{(state, _I.LOG_IN): _S.CONNECTING for state in _S},
     **{(state, _I.LOGGED_OUT): _S.LOGGED_OUT for state in _S},
     **{

@@ -5,13 +5,14 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from appliance.coordinator.errors import StartError
 from appliance.coordinator.relayport import RelayFactory
 from appliance.coordinator.service import Coordinator, Resources
 from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
 from appliance.exit_status import ExitStatus
+from appliance.host.errors import FileProblemError
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +35,28 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
         _set_up_logging(verbose=settings.verbose or arguments.verbose)
         resources = Resources.acquire(settings)
         try:
-            asyncio.run(_run(settings, resources, make_relay))
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_run(settings, resources, make_relay))
         finally:
             resources.release()
-    except StartError as error:
+    except Exception as error:
+        status = exit_status_of(error)
+        if status is None:
+            raise
         print(f"latchkey coordinator: {error}", file=sys.stderr)
-        return error.status
+        return status
     return ExitStatus.OK
+
+
+def exit_status_of(error: Exception) -> ExitStatus | None:
+    """Return the status that goes with a failed start; ``None`` for a fault of our own.
+
+    The embedded relay's errors are its own classes, which say their status the same way.
+    """
+    if isinstance(error, FileProblemError):
+        return ExitStatus.STATE_UNUSABLE
+    status = getattr(error, "status", None)
+    return status if isinstance(status, ExitStatus) else None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,6 +98,15 @@ async def _run(settings: Settings, resources: Resources, make_relay: RelayFactor
         await coordinator.run()
     except asyncio.CancelledError:
         _log.info("Stopped.")
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's factory, which the embedded relay wants for its speed, or ``None``."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _stop(task: "asyncio.Task[None] | None") -> None:

@@ -12,16 +12,16 @@ from appliance.coordinator.settings import (
 from appliance.protocol.tailcfg import DerpMap, DerpNode, DerpRegion, DnsConfig, Resolver
 
 
-def tailnet_of(settings: Settings) -> Tailnet:
-    """Return what all nodes share."""
-    return Tailnet(settings.base_domain, derp_map_of(settings), dns_of(settings))
+def tailnet_of(settings: Settings, relay_pin: str = "") -> Tailnet:
+    """Return what all nodes share; ``relay_pin`` is the embedded relay's own certificate."""
+    return Tailnet(settings.base_domain, derp_map_of(settings, relay_pin), dns_of(settings))
 
 
-def derp_map_of(settings: Settings) -> DerpMap:
+def derp_map_of(settings: Settings, relay_pin: str = "") -> DerpMap:
     """Return the relay map: the embedded relay first, then those that run elsewhere."""
     regions = [*settings.derp.regions]
     if settings.derp.embedded:
-        regions.insert(0, _embedded(settings))
+        regions.insert(0, _embedded(settings, relay_pin))
     return DerpMap(regions={region.id: _region(region) for region in regions})
 
 
@@ -42,16 +42,17 @@ def dns_of(settings: Settings) -> DnsConfig:
     )
 
 
-def _embedded(settings: Settings) -> RegionSettings:
+def _embedded(settings: Settings, relay_pin: str) -> RegionSettings:
     derp = settings.derp
+    own = settings.relay_listen_address
     host = derp.host or settings.host
     node = RelayNodeSettings(
         host=host,
-        port=derp.port or settings.port,
+        port=derp.port or (own[1] if own else settings.port),
         stun_port=_stun_port(derp),
         ipv4=derp.ipv4 or _literal(host, 4),
         ipv6=derp.ipv6 or _literal(host, 6),
-        cert_name=derp.cert_name,
+        cert_name=derp.cert_name or relay_pin,
         insecure=derp.insecure,
     )
     return RegionSettings(

@@ -29,13 +29,13 @@ from appliance.coordinator.polls import Polls
 from appliance.coordinator.presence import Presence
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import Terms
-from appliance.coordinator.relayport import EmbeddedRelay, RelayFactory, RelayPlace
+from appliance.coordinator.relayport import EmbeddedRelay, RelayFactory
 from appliance.coordinator.settings import Settings, parse_listen
 from appliance.coordinator.state import State, settle
 from appliance.coordinator.statedir import StateDir
 from appliance.coordinator.storage.database import Database
 from appliance.exit_status import ExitStatus
-from appliance.protocol.addresses import IPAddress
+from appliance.protocol.addresses import AddrPort, IPAddress, parse_ip
 from appliance.protocol.keys import NodePublic
 
 _log = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ class Coordinator:
     def __post_init__(self) -> None:
         settings = self.settings
         snapshot = settle(self.resources.database.load(), utc_now())
-        view = first_view(snapshot, tailnet_of(settings), AllowAll())
+        self._relay, pin = self._embed_relay()
+        view = first_view(snapshot, tailnet_of(settings, pin), AllowAll())
         self.state = State(self.resources.database, view, utc_now)
         self.polls = Polls()
         self.state.subscribe(self.polls.on_change)
@@ -117,7 +118,6 @@ class Coordinator:
             limits_of_nodes(),
             limits_of_strangers(),
         )
-        self._relay = self._embed_relay()
         self.front = Front(
             self.resources.state_dir.noise_key(),
             self.state,
@@ -161,15 +161,30 @@ class Coordinator:
         resources = self.resources
         await serve_admin_api(resources.admin_socket, admin, resources.admins.may_call, explain)
 
-    def _embed_relay(self) -> EmbeddedRelay | None:
-        derp = self.settings.derp
-        if not derp.embedded:
-            return None
+    def _embed_relay(self) -> tuple[EmbeddedRelay | None, str]:
+        """Open the relay's ports; return it and the pin of its own certificate."""
+        settings = self.settings
+        if not settings.derp.embedded:
+            return None, ""
         if self.make_relay is None:
             raise StartError(
                 "This way of starting brings no relay: run `latchkey coordinator`, or set "
                 "derp.embedded = false and name a relay in derp.regions.",
                 ExitStatus.CONFIG_WRONG,
             )
-        stun = parse_listen(derp.stun_listen) if derp.stun_listen else None
-        return self.make_relay(RelayPlace(self.resources.state_dir.path, stun, self.admit))
+        relay = self.make_relay(self.resources.state_dir.path / "relay", self.admit)
+        pin = ""
+        try:
+            if settings.derp.stun_listen:
+                relay.answer_stun(_any_address(*parse_listen(settings.derp.stun_listen)))
+            if own := settings.relay_listen_address:
+                host = settings.derp.host or settings.host
+                pin = relay.listen(_any_address(*own), host)
+        except BaseException:
+            relay.close()
+            raise
+        return relay, pin
+
+
+def _any_address(host: str, port: int) -> AddrPort:
+    return AddrPort(parse_ip(host or "::"), port)

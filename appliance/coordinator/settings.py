@@ -87,10 +87,14 @@ class DerpSettings(_Section, frozen=True, kw_only=True):
     host: str = ""
     """Default: the host of ``server_url``."""
     port: int = 0
-    """Default: the port of ``server_url``."""
+    """Default: the port of ``server_url``, or of ``listen`` where that is plain HTTP."""
+    listen: str = ":8443"
+    """Where ``server_url`` is plain HTTP only: the address and port of the relay's own TLS."""
     ipv4: str = ""
     ipv6: str = ""
     cert_name: str = ""
+    """``sha256-raw:<hex>`` pins the certificate in front of the relay; stands by itself where the
+    relay has its own TLS."""
     insecure: bool = False
     stun_listen: str = ":3478"
     """Address and UDP port; empty: no STUN."""
@@ -152,6 +156,13 @@ class Settings(_Section, frozen=True, kw_only=True):
         if self.listen:
             return parse_listen(self.listen)
         return ("", self.port) if self.tls.cert else ("127.0.0.1", 8080)
+
+    @property
+    def relay_listen_address(self) -> tuple[str, int] | None:
+        """Where the embedded relay has TLS of its own, which plain HTTP makes necessary."""
+        if not self.derp.embedded or urlsplit(self.server_url).scheme == "https":
+            return None
+        return parse_listen(self.derp.listen)
 
     @property
     def pool(self) -> Pool:
@@ -290,8 +301,10 @@ def _check_relays(derp: DerpSettings) -> None:
     for number in ids:
         if not 0 < number < 65536:
             raise SettingsError(f"{number} is not a region's id: choose one from 900 to 999.")
-    if derp.stun_listen:
-        parse_listen(derp.stun_listen)
+    for text in (derp.listen, derp.stun_listen):
+        host = parse_listen(text)[0] if text else ""
+        if host and literal_address(host) is None:
+            raise SettingsError(f"{text!r} must name an address of this machine, not a host.")
     for region in derp.regions:
         if not region.nodes:
             raise SettingsError(f"relay region {region.id} has no nodes.")

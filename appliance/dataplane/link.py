@@ -3,7 +3,9 @@
 Our interfaces carry an alias of ours, so that we adopt and remove nothing else.
 """
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from typing import Final
 
 from appliance.dataplane.errors import (
@@ -27,15 +29,11 @@ class TunnelLink:
 
     def __init__(self, interface: str) -> None:
         self.interface = interface
-        self._rtnetlink = RtNetlink()
-
-    def close(self) -> None:
-        """Close the netlink socket."""
-        self._rtnetlink.close()
 
     def find(self, kind: str) -> Link | None:
         """Return our interface, None when there is none of that name; another's is an error."""
-        link = self._rtnetlink.link(self.interface)
+        with RtNetlink() as rtnetlink:
+            link = rtnetlink.link(self.interface)
         if link is None:
             return None
         # Without alias and switched off: an earlier run died between making and claiming it.
@@ -49,80 +47,76 @@ class TunnelLink:
 
     def create(self, kind: str) -> None:
         """Make a virtual interface."""
-        try:
-            self._rtnetlink.add_link(self.interface, kind)
-        except NetlinkError as error:
-            raise _explained(error, f"The interface {self.interface} cannot be made") from error
+        with self._doing("cannot be made") as rtnetlink:
+            rtnetlink.add_link(self.interface, kind)
 
     def claim(self) -> None:
         """Mark the interface as ours and switch it on, without link-local traffic in it."""
-        link = self._required()
-        # Without this every start sends router solicitations into the tunnel.
+        # Without the first, every start sends router solicitations into the tunnel.
         self._set_quietly(f"net/ipv6/conf/{self.interface}/addr_gen_mode", "1")
         self._set_quietly(f"net/ipv6/conf/{self.interface}/disable_ipv6", "0")
         self._set_quietly(f"net/ipv4/conf/{self.interface}/send_redirects", "0")
         self._set_quietly(f"net/ipv4/conf/{self.interface}/accept_redirects", "0")
-        try:
-            self._rtnetlink.set_link(link.index, up=True, alias=ALIAS)
-        except NetlinkError as error:
-            raise _explained(error, f"The interface {self.interface} stays off") from error
+        with self._doing("stays off") as rtnetlink:
+            rtnetlink.set_link(self._required(rtnetlink).index, up=True, alias=ALIAS)
 
     def configure(self, mtu: int, addresses: tuple[IPInterface, ...]) -> None:
         """Make MTU and addresses what they should be; link-local addresses are the kernel's."""
-        link = self._required()
-        try:
+        with self._doing("cannot be given its addresses") as rtnetlink:
+            link = self._required(rtnetlink)
             if link.mtu != mtu:
-                self._rtnetlink.set_link(link.index, mtu=mtu)
-            self._configure_addresses(link.index, frozenset(addresses))
-        except NetlinkError as error:
-            message = f"The interface {self.interface} cannot be given its addresses"
-            raise _explained(error, message) from error
+                rtnetlink.set_link(link.index, mtu=mtu)
+            self._configure_addresses(rtnetlink, link.index, frozenset(addresses))
 
     def delete(self) -> None:
         """Remove the interface if it is ours; there may be none."""
-        link = self._rtnetlink.link(self.interface)
-        if link is None or link.alias != ALIAS:
-            return
-        try:
-            self._rtnetlink.delete_link(link.index)
-        except NetlinkError as error:
-            if error.errno != errno.ENODEV:
-                message = f"The interface {self.interface} cannot be removed"
-                raise _explained(error, message) from error
+        with self._doing("cannot be removed") as rtnetlink:
+            link = rtnetlink.link(self.interface)
+            if link is not None and link.alias == ALIAS:
+                rtnetlink.delete_link(link.index)
 
-    def _configure_addresses(self, index: int, wanted: frozenset[IPInterface]) -> None:
+    def _configure_addresses(
+        self, rtnetlink: RtNetlink, index: int, wanted: frozenset[IPInterface]
+    ) -> None:
         present = {
             address.interface: address
-            for address in self._rtnetlink.addresses()
+            for address in rtnetlink.addresses()
             if address.link == index and not address.interface.ip.is_link_local
         }
         for interface in wanted - present.keys():
             if interface.version == 6 and not self._has_ipv6():
                 continue
             flags = IFA_F_NODAD if interface.version == 6 else 0
-            self._rtnetlink.add_address(Address(index, interface, flags))
+            rtnetlink.add_address(Address(index, interface, flags))
         for interface in present.keys() - wanted:
-            self._rtnetlink.delete_address(present[interface])
+            rtnetlink.delete_address(present[interface])
 
     def _has_ipv6(self) -> bool:
         return sysctl.read(f"net/ipv6/conf/{self.interface}/mtu") is not None
 
-    def _required(self) -> Link:
-        link = self._rtnetlink.link(self.interface)
+    def _required(self, rtnetlink: RtNetlink) -> Link:
+        link = rtnetlink.link(self.interface)
         if link is None:
             raise DeviceGoneError(
                 f"The interface {self.interface} disappeared; somebody removed it, "
-                "so it will be made again."
+                "so it has to be opened again."
             )
         return link
 
     def _set_quietly(self, name: str, value: str) -> None:
         """Set what is only good manners; a kernel without IPv6 has no such setting."""
-        try:
+        with contextlib.suppress(HostError):
             if sysctl.read(name) not in (None, value):
                 sysctl.write(name, value)
-        except HostError:
-            return
+
+    @contextlib.contextmanager
+    def _doing(self, failure: str) -> Iterator[RtNetlink]:
+        """Turn the kernel's refusal into a sentence about this interface."""
+        try:
+            with RtNetlink() as rtnetlink:
+                yield rtnetlink
+        except NetlinkError as error:
+            raise _explained(error, f"The interface {self.interface} {failure}") from error
 
 
 def _explained(error: NetlinkError, what: str) -> DataplaneError:

@@ -8,6 +8,7 @@ up to some 180 packets. They leave in one write a destination.
 import asyncio
 import logging
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from appliance.protocol.derp.frames import FrameType, PeerGoneReason, encode_frame, encode_peer_gone
@@ -95,6 +96,8 @@ class RelayConnection(asyncio.BufferedProtocol):
 
         ``first_bytes`` go out before the greeting; ``leftover`` was read beyond the upgrade.
         """
+        if self._transport.is_closing():
+            return
         self._transport.write(first_bytes + self._session.greeting())
         if len(leftover) > LOGIN_BUFFER:
             self.close("it sent too much before its login")
@@ -129,18 +132,21 @@ class RelayConnection(asyncio.BufferedProtocol):
         self._timer.cancel()
         self._writable = False
         self._outbox = Outbox()
-        self._server.connection_ended(self, exc)
         if not self._ended.done():
             self._ended.set_result(None)
         if self._before is not None:
             self._before.connection_lost(exc)  # who had the transport before may wait for it
+        self._server.connection_ended(self, exc)
 
     def pause_writing(self) -> None:  # noqa: D102
         self._writable = False
 
     def resume_writing(self) -> None:  # noqa: D102
         self._writable = True
-        while self._writable and (frames := self._outbox.pop()):
+        while self._writable and not self._transport.is_closing():
+            frames = self._outbox.pop()
+            if not frames:
+                return
             self._transport.write(frames)
 
     # -- from the node
@@ -193,14 +199,16 @@ class RelayConnection(asyncio.BufferedProtocol):
     def _resume(self, waiting: bytes) -> None:
         self._server.buffer[: len(waiting)] = waiting
         self._receive(len(waiting))
-        if not self._transport.is_closing():
+        if not self._resting and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def deliver(self, source: bytes, frames: bytes) -> int:
-        """Send RecvPacket frames, or queue them while the transport is full.
+    def deliver(self, source: bytes, frames: bytes, count: int) -> int:
+        """Send so many RecvPacket frames, or queue them while the transport is full.
 
-        Returns how many packets were dropped to make room.
+        Returns how many packets were dropped to make room, or all while the connection ends.
         """
+        if self._transport.is_closing():
+            return count
         if self._writable:
             self._transport.write(frames)
             return 0
@@ -220,6 +228,8 @@ class RelayConnection(asyncio.BufferedProtocol):
 
     def send_urgent(self, frame: bytes) -> None:
         """Send a frame of the relay's own before any packet that waits."""
+        if self._transport.is_closing():
+            return
         if self._writable:
             self._transport.write(frame)
         else:
@@ -252,11 +262,18 @@ class RelayConnection(asyncio.BufferedProtocol):
         self._timer = self._loop.call_later(period, self._keep_alive, period)
 
 
+_TCP_OPTIONS: Final = (
+    (socket.TCP_NODELAY, 1),
+    (socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS),
+    (socket.TCP_NOTSENT_LOWAT, UNSENT_LOW_WATER),
+)
+
+
 def tune_socket(sock: socket.socket | None) -> None:
     """Set what a relayed connection needs; does nothing for a transport without a TCP socket."""
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_LOW_WATER)
+    with suppress(OSError):  # the connection may be gone already
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _TCP_OPTIONS:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -25,8 +25,6 @@ class RelayCounters:
     dropped_unknown: int = 0
     """No such destination here."""
     dropped_queue: int = 0
-    """The destination reads too slowly."""
-    dropped_closing: int = 0
-    """The destination's connection had just ended."""
+    """The destination reads too slowly, or its connection was about to end."""
     peer_gone_sent: int = 0
     stun_answers: int = 0

@@ -31,8 +31,8 @@ Admission = Callable[[NodePublic, IPAddress | None], Awaitable[bool]]
 ADMISSION_TIMEOUT_S: Final = 5.0
 """As in the reference; an admission that does not answer refuses."""
 
-MAX_STRANGERS: Final = 512
-"""Connections before login: at 16 KiB each 8 MiB. Above it the oldest is closed: a login takes
+MAX_STRANGERS: Final = 1024
+"""Connections before login: at 16 KiB each 16 MiB. Above it the oldest is closed: a login takes
 milliseconds, so those who wait long are not nodes."""
 
 REST_AFTER_DROPS: Final = 32
@@ -118,7 +118,7 @@ class RelayServer:
                 continue
             if key not in target.heard:
                 registry.note_delivery(key, target)
-            dropped = target.deliver(key, frames)
+            dropped = target.deliver(key, frames, count)
             counters.packets_out += count - dropped
             counters.dropped_queue += dropped
             if dropped >= REST_AFTER_DROPS:

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import msgspec
+
 from appliance.protocol.addresses import AddrPort, IPAddress
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.stun import TX_ID_SIZE, parse_response
@@ -45,7 +47,9 @@ HTTPS_AT_ONCE: Final = 4
 class Wire(Protocol):
     """The WireGuard port, as far as STUN needs it."""
 
-    has_ipv6: bool
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether this host knows IPv6 at all."""
 
     def send(self, to: AddrPort, payload: bytes) -> bool:
         """Send from the port; False when that cannot work."""
@@ -81,6 +85,7 @@ class Survey:
         self._tracker = EndpointTracker()
         self._check: Netcheck | None = None
         self._answer = asyncio.Event()
+        self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._measured_at = float("-inf")
         self._full_at = float("-inf")
         self._running: asyncio.Future[None] | None = None
@@ -119,23 +124,19 @@ class Survey:
             self._measured_at = now
             self._use(self._check.report(), now)
             self._answer.set()
+            if not self._answered.done():
+                self._answered.set_result(None)
 
-    async def freshen(self, patience_s: float) -> None:
-        """Measure, but wait no longer than this, nor after the first answer."""
-        async with asyncio.TaskGroup() as group:
-            measuring = group.create_task(self.measure(), name="measure our network")
-            self._answer.clear()
-            answer = group.create_task(self._answer.wait(), name="first STUN answer")
-            await asyncio.wait(
-                (measuring, answer), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            answer.cancel()
-            measuring.cancel()
+    async def first_answer(self, patience_s: float) -> None:
+        """Wait for the first answer of the measurement that runs, but no longer than this."""
+        if self._running is not None:
+            await asyncio.wait((self._answered,), timeout=patience_s)
 
     async def measure(self, *, full: bool = False) -> None:
         """Look at our network now; one measurement at a time, a second caller shares it."""
         if self._running is None:
-            self._running = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._running, self._answered = loop.create_future(), loop.create_future()
             try:
                 await self._measure(full=full)
             finally:
@@ -155,7 +156,7 @@ class Survey:
         async with asyncio.TaskGroup() as group:
             asking = group.create_task(self._ask(check), name="STUN")
             await asyncio.wait((asking,), timeout=HTTPS_AFTER_S)
-            if not check.report().udp:
+            if not check.report().udp and (full or self.home == NO_REGION):
                 over_https = await self._measure_https()
                 if self.home == NO_REGION:
                     self._choose_home(over_https)
@@ -264,6 +265,8 @@ class Survey:
     def _set_home(self, home: int) -> None:
         if home != self.home:
             self.home = home
+            if self.net_info is not None:
+                self.net_info = msgspec.structs.replace(self.net_info, preferred_derp=home)
             if home != NO_REGION:
                 _log.info("Our home relay is in region %d.", home)
             self._on_change()

@@ -11,7 +11,10 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +24,7 @@ T = TypeVar("T")
 
 PREFIX: Final = "lkm-"
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
+PING_TIMEOUT_S: Final = 1.0
 _RUN_NETNS: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -62,7 +66,8 @@ class Box:
 
     def pings(self, address: str) -> bool:
         """Whether an address answers within a second."""
-        return self.attempt(f"ping -c 1 -W 1 {address}").returncode == 0
+        with self.inside():
+            return _ping(address)
 
     def start(self, command: str | list[str], **options: Any) -> subprocess.Popen[str]:
         """Run a command in the background until the test ends."""
@@ -128,6 +133,37 @@ def fresh_boxes(*names: str) -> Iterator[tuple[Box, ...]]:
     finally:
         for box in boxes:
             box.destroy()
+
+
+def _ping(address: str) -> bool:
+    """Send one echo request and wait for its answer."""
+    v6 = ":" in address
+    family, protocol = (socket.AF_INET6, 58) if v6 else (socket.AF_INET, 1)
+    ask, answer = (128, 129) if v6 else (8, 0)
+    body = os.urandom(4) + b"latchkey" * 4
+    packet = (
+        struct.pack("!BBH", ask, 0, 0 if v6 else _checksum(bytes([ask, 0, 0, 0]) + body)) + body
+    )
+    deadline = time.monotonic() + PING_TIMEOUT_S
+    with socket.socket(family, socket.SOCK_RAW, protocol) as sender:
+        try:
+            sender.sendto(packet, (address, 0))
+            while (left := deadline - time.monotonic()) > 0:
+                sender.settimeout(left)
+                data = sender.recv(2048)
+                data = data if v6 else data[(data[0] & 15) * 4 :]
+                if data[0] == answer and data[4:] == body:
+                    return True
+        except OSError:
+            return False
+    return False
+
+
+def _checksum(data: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
 
 
 def _remove_leftovers() -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from tests.netns.lab import Host, LabError, Program, wait_until
 from tests.netns.lab.pki import Authority
 from tests.support.mesh import LATCHKEY, Join
 
+RELAY: Final = "lab"  # the region's code, as status and ping show it
+_RELAY_PORT: Final = 8443
+
 
 class Coordinator:
-    """The coordinator and relay on one machine, TLS on 443, STUN on 3478."""
+    """The coordinator on 443 and its relay, in the same process or (8443) in another."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, separate_relay: bool = False) -> None:
         self.host = host
         self.directory = host.directory / "coordinator"
         self.directory.mkdir(parents=True, exist_ok=True)
         self.url = f"https://{host.ip}"
         self.authority = Authority(self.directory / "tls")
+        self._files = self.authority.issue(host.name, *map(str, host.plan.addresses()))
+        self._separate_relay = separate_relay
         self.admin_socket = self.directory / "admin.sock"
         self.program: Program | None = None
 
@@ -40,6 +45,8 @@ class Coordinator:
             return True
 
         wait_until(healthy, 15, f"the coordinator answers\n{program.log}")
+        if self._separate_relay:
+            self._start_relay()
         return program
 
     def admin(self, *arguments: str) -> Any:
@@ -84,24 +91,62 @@ class Coordinator:
         """Offer one host behind a subnet router to clients that accept no subnet routes."""
         self.admin("routes", "publish", node, address)
 
+    def _start_relay(self) -> None:
+        """The relay as a program of its own, which asks the coordinator whom to admit."""
+        config = self.directory / "relay.toml"
+        config.write_text(
+            f"""\
+host = "{self.host.ip}"
+state_directory = "{self.directory / "relay"}"
+listen = ["[::]:{_RELAY_PORT}"]
+certificate = "{self._files.certificate}"
+key = "{self._files.key}"
+
+[admission]
+verify_url = "{self.url}/verify"
+""",
+            encoding="utf-8",
+        )
+        command = [str(LATCHKEY), "relay", "--config", str(config)]
+        self.host.start("relay", command, {"SSL_CERT_FILE": str(self.authority.file)})
+
     def _render(self) -> str:
-        """The settings file: TLS by the lab's authority, the relay in the same process."""
-        files = self.authority.issue(self.host.name, *map(str, self.host.plan.addresses()))
         return f"""\
 server_url = "{self.url}"
 state_dir = "{self.directory}"
 admin_socket = "{self.admin_socket}"
 
 [tls]
-cert = "{files.certificate}"
-key = "{files.key}"
+cert = "{self._files.certificate}"
+key = "{self._files.key}"
 
-[derp]
-region_code = "lab"
-ipv6 = "{_ipv6(self.host)}"
+{self._render_separate() if self._separate_relay else self._render_embedded()}
 """
 
+    def _render_embedded(self) -> str:
+        return f"""\
+[derp]
+region_code = "{RELAY}"
+ipv6 = "{self._ipv6}"
+"""
 
-def _ipv6(host: Host) -> str:
-    """The host's IPv6 address, or the map's word for having none."""
-    return next((str(a) for a in host.plan.addresses() if a.version == 6), "none")
+    def _render_separate(self) -> str:
+        return f"""\
+[derp]
+embedded = false
+
+[[derp.regions]]
+id = 900
+code = "{RELAY}"
+
+[[derp.regions.nodes]]
+host = "{self.host.ip}"
+port = {_RELAY_PORT}
+ipv4 = "{self.host.ip}"
+ipv6 = "{self._ipv6}"
+"""
+
+    @property
+    def _ipv6(self) -> str:
+        """The host's IPv6 address, or the map's word for having none."""
+        return next((str(a) for a in self.host.plan.addresses() if a.version == 6), "none")

@@ -72,9 +72,9 @@ def interop() -> Iterator[Interop]:
         pytest.skip(reason)
     with fresh_lab() as lab:
         world = home_and_hostel(lab)
-        for host in (world.printer, world.web):
+        for host in (world.printer, world.camera, world.web):
             start_page(host).wait_for_line("serving")
-        coordinator = Coordinator(world.vps)
+        coordinator = Coordinator(world.vps, separate_relay=True)
         coordinator.start()
         coordinator.new_user("family")
         yield Interop(world, coordinator)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from tests.netns.lab import Lab
+from tests.netns.lab import LABS, Lab
 from tests.netns.lab.namespaces import PREFIX, clean, namespaces
 
 _TOOLS: Final = ("ip", "nft", "tcpdump")
@@ -24,9 +24,16 @@ def why_no_lab() -> str | None:
 
 
 def fresh_lab() -> Lab:
-    """A lab named after this process; labs of test processes that no longer live are removed."""
+    """A lab named after this process; what test processes that no longer live left is removed."""
     for name in namespaces(f"{PREFIX}t"):
         owner = name.removeprefix(f"{PREFIX}t").partition("x")[0]
-        if owner.isdigit() and not Path("/proc", owner).exists():
+        if _is_dead(owner):
             clean(f"{PREFIX}t{owner}x")
+    for directory in LABS.glob("t*x*"):
+        if _is_dead(directory.name[1:].partition("x")[0]):
+            shutil.rmtree(directory, ignore_errors=True)
     return Lab(f"t{os.getpid()}x{next(_numbers)}")
+
+
+def _is_dead(owner: str) -> bool:
+    return owner.isdigit() and not Path("/proc", owner).exists()

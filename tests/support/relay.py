@@ -83,6 +83,7 @@ class FakeTransport(asyncio.Transport):
         self.limits = (high, low)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.closing, "asyncio's TLS transport fails when it is written to now"
         self.written += bytes(data)
         self.writes += 1
         if self.on_write:

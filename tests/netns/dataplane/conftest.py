@@ -90,7 +90,7 @@ class Side:
 @pytest.fixture(params=["kernel", "wireguard-go"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The driver under test."""
-    reason = why_no_boxes("wg", "ping")
+    reason = why_no_boxes("wg")
     if reason:
         pytest.skip(reason)
     make_driver(request.param, "lkm")

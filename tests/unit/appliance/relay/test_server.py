@@ -101,6 +101,19 @@ async def test_who_heard_from_a_node_is_told_when_it_has_gone() -> None:
         assert server.counters.connections == 2
 
 
+async def test_nodes_that_end_together_are_not_told_of_each_other() -> None:
+    async with memory_relay() as server:
+        a, b = await log_in(server, A), await log_in(server, B)
+        a.send_packets(B.public(), b"hello")
+        b.send_packets(A.public(), b"hello")
+        a.transport.abort()
+        b.transport.abort()
+        a.connection.send_urgent(b"nobody hears this")
+        assert b.connection.deliver(A.public().raw, b"nor this", 1) == 1
+        await asyncio.sleep(0)
+        assert server.counters.connections == 0
+
+
 async def test_of_two_connections_with_one_key_the_one_that_spoke_last_is_active() -> None:
     async with memory_relay() as server:
         old, other = await log_in(server, A), await log_in(server, B)

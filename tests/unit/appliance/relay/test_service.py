@@ -2,9 +2,11 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from appliance.protocol.addresses import AddrPort
 from appliance.relay.errors import PortError, RelayError
@@ -29,7 +31,15 @@ def settings(tmp_path: Path, **changes: object) -> RelaySettings:
     return RelaySettings(**(values | changes))  # type: ignore[arg-type]
 
 
-async def test_a_relay_from_its_settings_carries_packets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("factory", [None, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_relay_from_its_settings_carries_packets(
+    tmp_path: Path, factory: Callable[[], asyncio.AbstractEventLoop] | None
+) -> None:
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_carry_packets(tmp_path))
+
+
+async def _carry_packets(tmp_path: Path) -> None:
     service = RelayService(settings(tmp_path))
     trust = ssl.create_default_context(cafile=str(tmp_path / "state" / "self-signed.pem"))
     async with asyncio.TaskGroup() as tasks:
@@ -39,8 +49,9 @@ async def test_a_relay_from_its_settings_carries_packets(tmp_path: Path) -> None
             relay_node(node_key(1), port, tls=trust) as a,
             relay_node(node_key(2), port, tls=trust) as b,
         ):
-            a.send(node_key(2).public(), b"hello")
-            assert await b.receive(1) == [(node_key(1).public().raw, b"hello")]
+            packets = [bytes([number]) * 1000 * number for number in range(60)] * 5
+            a.send(node_key(2).public(), *packets)
+            assert [packet for _, packet in await b.receive(len(packets))] == packets
         running.cancel()
 
 
