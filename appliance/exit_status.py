@@ -88,6 +88,17 @@ class ExitStatus(IntEnum):
     CERTIFICATE_UNREADABLE = 51
     """A certificate or key file that cannot be used."""
 
+    COORDINATOR_NOT_RUNNING = 60
+    """Nobody listens on the coordinator's admin socket."""
+    REFUSED = 61
+    """The coordinator does not do that as things stand."""
+    NOT_FOUND = 62
+    """No such user, key, node or waiting device."""
+    CONFLICT = 63
+    """It collides with something that exists."""
+    INVALID = 64
+    """The request is malformed."""
+
     @property
     def code(self) -> str:
         """The name as the APIs write it."""

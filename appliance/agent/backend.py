@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from appliance.agent.machine import resolve
 from appliance.agent.plan.inputs import Inputs, Surroundings
 from appliance.agent.plan.routes import exit_node_of
 from appliance.agent.rooms import Rooms
@@ -52,6 +53,8 @@ class _Wish:
 
     run: bool
     number: int
+    asked: bool = False
+    """Somebody waits for the outcome, so a failure ends it instead of being tried again."""
 
 
 class Agent:
@@ -80,6 +83,7 @@ class Agent:
         self._failure: Failure | None = None
         self._configured = False
         self._control_online = False
+        self._control_problem = ""
         self._wish = Latest(_Wish(run=self.state.prefs.want_running, number=0))
         self._progress = Latest(Progress(seq=1, state=self._backend_state().value))
 
@@ -129,9 +133,10 @@ class Agent:
         self._configured = done
         self._publish()
 
-    def control_online(self, *, online: bool) -> None:
-        """Remember whether the coordinator is connected."""
+    def control_online(self, *, online: bool, problem: str = "") -> None:
+        """Remember whether the coordinator is connected, and why not."""
         self._control_online = online
+        self._control_problem = problem
 
     def failed(self, message: str, status: ExitStatus) -> None:
         """Remember why it does not work."""
@@ -140,10 +145,10 @@ class Agent:
         self._failure = Failure(code=status.code, message=message)
         self._publish()
 
-    def gave_up_login(self, message: str, status: ExitStatus) -> None:
-        """Stop after a first login that failed; nothing of it stays on the machine."""
+    def gave_up(self, message: str, status: ExitStatus) -> None:
+        """Stop after an ``up`` that failed; nothing of it stays on the machine."""
         self._auth_key = ""
-        self._login_needed = True
+        self._login_needed = not self.state.logged_in
         self._set_prefs(msgspec.structs.replace(self.state.prefs, want_running=False))
         self.failed(message, status)
         self._ask(run=False)
@@ -194,18 +199,21 @@ class Agent:
 
     async def edit_prefs(self, changes: dict[str, Any]) -> Prefs:
         """Change wishes, all or none; the machine follows at once."""
-        self._set_prefs(self._edited(changes))
+        prefs = self._edited(changes)
+        await self._refuse_route_to_coordinator(prefs)
+        self._set_prefs(prefs)
         return self.state.prefs
 
     async def up(self, request: UpRequest) -> Progress:
         """Start connecting; a running session stays unless the login changes."""
         prefs = self._edited({**request.prefs, "want_running": True, "logged_out": False})
+        await self._refuse_route_to_coordinator(prefs)
         if not prefs.control_url:
             raise BackendError(
                 ExitStatus.USAGE.code,
                 "Say which coordinator to log in to: latchkey up --login-server URL.",
             )
-        _check_url(prefs.control_url)
+        _checked_url(prefs.control_url)
         moved = prefs.control_url != self.state.prefs.control_url and self.state.logged_in
         if request.force_reauth or moved:
             self._forget_login()
@@ -287,7 +295,7 @@ class Agent:
         async for wish in self._wish.changes():
             if not wish.run:
                 continue
-            session = Session(self, self._auth_key)
+            session = Session(self, self._auth_key, asked=wish.asked)
             self._session = session
             try:
                 await self._run_until_unwanted(session, wish)
@@ -319,13 +327,27 @@ class Agent:
         await asyncio.sleep(0)
 
     def _ask(self, *, run: bool) -> None:
-        self._wish.set(_Wish(run=run, number=self._wish.value.number + 1))
+        self._wish.set(_Wish(run=run, number=self._wish.value.number + 1, asked=run))
 
     def _edited(self, changes: dict[str, Any]) -> Prefs:
         try:
             return edit(self.state.prefs, changes)
         except PrefsError as error:
             raise BackendError(error.status.code, str(error)) from None
+
+    async def _refuse_route_to_coordinator(self, prefs: Prefs) -> None:
+        """Refuse a named subnet that would lead other nodes' control traffic through us."""
+        routes = prefs.fixed_routes()
+        if not routes or not prefs.control_url:
+            return
+        for address in await resolve(_checked_url(prefs.control_url).host):
+            for route in routes:
+                if address in route:
+                    raise BackendError(
+                        ExitStatus.ROUTE_HOLDS_COORDINATOR.code,
+                        f"{route} contains the coordinator ({address}), which every node must "
+                        "reach without this one. Advertise a smaller subnet.",
+                    )
 
     def _set_prefs(self, prefs: Prefs) -> None:
         self.change_state(prefs=prefs)
@@ -364,8 +386,8 @@ class Agent:
 
     def _health(self, underlay: UnderlayStatus) -> tuple[str, ...]:
         problems = [self._failure.message] if self._failure else []
-        if self._session is not None and underlay.relay_problem:
-            problems.append(underlay.relay_problem)
+        if self._session is not None:
+            problems += [text for text in (self._control_problem, underlay.relay_problem) if text]
         wanted = self.state.prefs.exit_node
         if wanted and self.netmap is not None and exit_node_of(self.netmap, wanted) is None:
             problems.append(
@@ -407,8 +429,8 @@ class Agent:
         return f"{code or region} ({'IPv6' if family == 'v6' else 'IPv4'})"
 
 
-def _check_url(text: str) -> None:
+def _checked_url(text: str) -> ControlUrl:
     try:
-        ControlUrl.parse(text)
+        return ControlUrl.parse(text)
     except ControlError as error:
         raise BackendError(error.status.code, str(error)) from None

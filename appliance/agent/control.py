@@ -74,7 +74,10 @@ class AgentControl:
 
     def _tell(self, status: ControlStatus) -> None:
         owner = self._owner
-        owner.control_online(online=status.state is ControlState.RUNNING)
+        owner.control_online(
+            online=status.state is ControlState.RUNNING,
+            problem="" if status.error is None else str(status.error),
+        )
         match status.state:
             case ControlState.POLLING | ControlState.RUNNING:
                 owner.logged_in()
@@ -87,10 +90,10 @@ class AgentControl:
                     ExitStatus.LOGIN_NEEDED,
                 )
             case ControlState.REFUSED | ControlState.WAITING if status.error is not None:
-                if owner.state.logged_in:
+                if not owner.state.logged_in:
+                    owner.gave_up(str(status.error), status.error.status)
+                elif owner.netmap is None:
                     owner.failed(str(status.error), status.error.status)
-                else:
-                    owner.gave_up_login(str(status.error), status.error.status)
             case _:
                 pass
 

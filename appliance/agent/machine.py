@@ -1,8 +1,11 @@
-"""What this machine says of itself in its Hostinfo."""
+"""What this machine says of itself in its Hostinfo, and what its resolver says of others."""
 
+import asyncio
 import platform
 import socket
+from ipaddress import ip_address
 
+from appliance.protocol.addresses import IPAddress
 from appliance.protocol.tailcfg import Hostinfo
 from appliance.version import VERSION
 
@@ -28,3 +31,17 @@ def describe_machine() -> Hostinfo:
         machine=machine,
         go_arch=_GO_ARCH.get(machine, machine),
     )
+
+
+_RESOLVE_TIMEOUT_S = 2.0
+
+
+async def resolve(host: str) -> frozenset[IPAddress]:
+    """Return the addresses of a host; none when it is unknown or the resolver is slow."""
+    try:
+        async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, TimeoutError, UnicodeError):
+        return frozenset()
+    return frozenset(ip_address(str(info[4][0]).partition("%")[0]) for info in found)

@@ -72,8 +72,8 @@ class SessionOwner(Protocol):
     def needs_login(self, auth_url: str = "") -> None:
         """Take note that a person must log in."""
 
-    def control_online(self, *, online: bool) -> None:
-        """Take note whether the coordinator is connected."""
+    def control_online(self, *, online: bool, problem: str = "") -> None:
+        """Take note whether the coordinator is connected, and why not."""
 
     def configured(self, *, done: bool) -> None:
         """Take note whether the machine matches."""
@@ -81,8 +81,8 @@ class SessionOwner(Protocol):
     def failed(self, message: str, status: ExitStatus) -> None:
         """Take note of a failure."""
 
-    def gave_up_login(self, message: str, status: ExitStatus) -> None:
-        """Take note that a first login failed."""
+    def gave_up(self, message: str, status: ExitStatus) -> None:
+        """Take note that an ``up`` failed, and end."""
 
 
 ControlOpener = Callable[["Session", SessionOwner, str], ControlLink]
@@ -92,8 +92,9 @@ ControlOpener = Callable[["Session", SessionOwner, str], ControlLink]
 class Session:
     """The tasks of one connected stretch; ``run`` ends by being cancelled."""
 
-    def __init__(self, owner: SessionOwner, auth_key: str) -> None:
+    def __init__(self, owner: SessionOwner, auth_key: str, *, asked: bool) -> None:
         self._owner = owner
+        self._asked = asked
         self._dirty = asyncio.Event()
         memory = UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
         self._underlay: Underlay = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
@@ -149,8 +150,8 @@ class Session:
 
     def _machine_refused(self, error: Exception) -> None:
         self._owner.configured(done=False)
-        if self._owner.inputs() is None:
-            self._owner.gave_up_login(str(error), status_of(error))
+        if self._asked:
+            self._owner.gave_up(str(error), status_of(error))
         else:
             self._owner.failed(str(error), status_of(error))
 
@@ -171,6 +172,7 @@ class Session:
                     if not started:
                         tasks.create_task(self._underlay.run(), name="underlay")
                         started = True
+                    self._asked = False
                     self._owner.configured(done=True)
                     await asyncio.to_thread(self._owner.keep_netmap)
                 try:

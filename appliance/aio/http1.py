@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import h11
@@ -15,6 +16,7 @@ from appliance.aio.messages import (
     HttpRequest,
     HttpResponse,
     StreamingResponse,
+    find_header,
     text_response,
 )
 from appliance.aio.stream import Stream
@@ -32,6 +34,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _READ_SIZE: Final = 64 * 1024
+_HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
 _Event = TypeVar("_Event", bound=h11.Event)
 
 
@@ -141,6 +144,8 @@ class _Connection:
     ) -> None:
         self._stream = stream
         self._limits = limits
+        self._ended = False
+        self._silent = True
         self._h11 = h11.Connection(role, max_incomplete_event_size=limits.header_bytes)
 
     @property
@@ -169,22 +174,28 @@ class _Connection:
 
     async def receive_response(self) -> HttpResponse:
         """Wait for a whole answer, passing over 1xx ones that switch nothing."""
+        head: h11.Response | h11.InformationalResponse | None = None
         try:
-            while True:
-                event = await self._next_event(h11.Event)
-                if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-                    continue
-                if not isinstance(event, h11.Response | h11.InformationalResponse):
-                    raise StreamClosedError("the server closed the connection without an answer")
-                headers = _headers(event.headers)
-                body = await self._receive_body() if event.status_code != 101 else b""
-                return HttpResponse(event.status_code, headers, body)
+            head = await self._receive_head()
+            body = await self._receive_body() if head.status_code != 101 else b""
+            return HttpResponse(head.status_code, _headers(head.headers), body)
         except h11.RemoteProtocolError as error:
+            if self._ended and (head or self._silent):
+                raise StreamClosedError("the server closed the connection") from None
             raise HttpProtocolError(f"the server does not speak HTTP: {error}") from None
         except UnicodeDecodeError:
             raise HttpProtocolError("the server sent a header that is not ASCII") from None
         except RequestRefusedError:
             raise HttpProtocolError("the server's answer is too long") from None
+
+    async def _receive_head(self) -> h11.Response | h11.InformationalResponse:
+        while True:
+            event = await self._next_event(h11.Event)
+            if isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+                continue
+            if isinstance(event, h11.Response | h11.InformationalResponse):
+                return event
+            raise StreamClosedError("the server closed the connection")
 
     async def send_request(self, request: HttpRequest) -> None:
         """Write a request with its length."""
@@ -199,6 +210,8 @@ class _Connection:
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         headers = list(response.headers)
+        if find_header(response.headers, "Date") is None:
+            headers.append(("Date", f"{datetime.now(UTC):{_HTTP_DATE}}"))
         if isinstance(response, StreamingResponse):
             await self._send_chunks(response, headers)
             return
@@ -256,7 +269,10 @@ class _Connection:
     async def _next_event(self, kind: type[_Event]) -> _Event | None:
         """Wait for an event of this kind; None for any other (end of message, closed)."""
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._h11.receive_data(await self._stream.read(_READ_SIZE))
+            data = await self._stream.read(_READ_SIZE)
+            self._ended = not data
+            self._silent = self._silent and not data
+            self._h11.receive_data(data)
         return event if isinstance(event, kind) else None
 
 

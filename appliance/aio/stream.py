@@ -48,7 +48,7 @@ class TcpStream:
         self._writer = writer
         self._write_timeout_s = write_timeout_s
         self.peer = _peer(writer)
-        _keep_alive(writer.get_extra_info("socket"))
+        _tune(writer.get_extra_info("socket"))
 
     @property
     def transport(self) -> asyncio.WriteTransport:
@@ -138,11 +138,15 @@ def _peer(writer: asyncio.StreamWriter) -> AddrPort | None:
     return AddrPort(address, int(name[1]))
 
 
-def _keep_alive(sock: socket.socket | None) -> None:
-    """Let the kernel notice a peer that vanished without a word."""
+def _tune(sock: socket.socket | None) -> None:
+    """Send small writes at once, and notice a peer that vanished without a word.
+
+    asyncio turns Nagle off itself only where a socket was made with its protocol named.
+    """
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     with suppress(OSError):  # the connection may be gone already
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         for option, value in _KEEPALIVE:

@@ -41,17 +41,10 @@ examples:
   latchkey admin ping laptop home
 
 exit status:
-  0 success; 1 failure; 2 wrong usage; 3 the coordinator is not running; 4 not allowed;
-  5 no answer in time; 60 refused; 61 no such thing; 62 taken already; 63 malformed.
+  0 success; 1 failure; 2 wrong usage; 4 not allowed; 5 no answer in time; 31 and 34 a route that
+  cannot be approved; 60 the coordinator is not running; 61 refused; 62 no such thing; 63 taken
+  already; 64 malformed. docs/operating.md lists them all.
 """
-
-_STATUSES: Final = {
-    "coordinator-not-running": 3,
-    "refused": 60,
-    "not-found": 61,
-    "conflict": 62,
-    "invalid": 63,
-}
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _DURATION: Final = re.compile(r"(\d{1,9})([smhdw])")
@@ -68,7 +61,7 @@ def main(arguments: list[str]) -> int:
         answer = options.run(client, options)
     except AdminApiError as error:
         print(f"latchkey admin: {error}", file=sys.stderr)
-        return _STATUSES.get(error.code) or ExitStatus.of(error.code)
+        return ExitStatus.of(error.code)
     except KeyboardInterrupt:
         return 130
     try:

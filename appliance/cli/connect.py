@@ -95,10 +95,10 @@ def _run_up(client: LocalClient, options: argparse.Namespace) -> int:
     shown = ""
     while True:
         shown = _show(progress, shown, as_json=options.json)
-        if progress.failure is not None:
-            raise LocalApiError(progress.failure.message, progress.failure.code)
         if progress.state == "Running":
             return ExitStatus.OK
+        if progress.failure is not None:
+            raise LocalApiError(progress.failure.message, progress.failure.code)
         progress = client.watch(progress.seq, _patience_s(deadline))
 
 

@@ -217,7 +217,8 @@ class Dialer:
     def _compare_clocks(self, response: HttpResponse) -> None:
         with suppress(ValueError):
             text = (response.header("Date") or "").replace("GMT", "+0000")
-            self.clock_offset = datetime.strptime(text, _HTTP_DATE) - self._wall_clock()
+            date = datetime.strptime(text, _HTTP_DATE).astimezone(UTC)
+            self.clock_offset = date - self._wall_clock()
 
     def _not_a_coordinator(self, finding: str) -> NotACoordinatorError:
         return NotACoordinatorError(

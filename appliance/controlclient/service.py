@@ -155,8 +155,11 @@ class ControlClient:
         async for wish in self._wish.changes():
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._obey(wish), name="control client")
-                await self._wish.wait_for(lambda present, obeyed=wish: present != obeyed)
+                await self._wait_for_another(wish)
                 work.cancel()
+
+    async def _wait_for_another(self, wish: _Wish) -> None:
+        await self._wish.wait_for(lambda present: present.number != wish.number)
 
     async def _obey(self, wish: _Wish) -> None:
         if wish.logged_in:
@@ -271,10 +274,13 @@ class ControlClient:
         if message.node:
             self._key_expiry = message.node.key_expiry
         if not first:
-            expired = is_set(self._key_expiry) and self._key_expiry <= self._wall_clock()
-            happening = ControlInput.EXPIRED_MAP if expired else ControlInput.MAP
+            happening = ControlInput.EXPIRED_MAP if self._is_expired() else ControlInput.MAP
             self._move(happening, error=None)
         return first
+
+    def _is_expired(self) -> bool:
+        expiry = self._key_expiry
+        return expiry is not None and is_set(expiry) and expiry <= self._wall_clock()
 
     async def _give_up_key(self) -> bool:
         request = plan_logout(self._node_key.public())
@@ -302,15 +308,12 @@ class ControlClient:
             _log_change(before, after)
 
 
-def _only_failure(group: ExceptionGroup) -> Exception:
+def _only_failure(group: ExceptionGroup[Exception]) -> Exception:
     """Return the failure that matters of tasks that end together."""
-    known, unknown = group.split(ControlError)
-    if known is None or unknown is not None:
-        return group
-    failure: BaseException = known
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
+    first = group.exceptions[0]
+    return (
+        first if isinstance(first, ControlError) and group.split(ControlError)[1] is None else group
+    )
 
 
 def _log_change(before: ControlStatus, after: ControlStatus) -> None:

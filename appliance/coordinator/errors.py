@@ -26,6 +26,12 @@ class RefusedError(CoordinatorError):
     """A request that may not be done as it stands; nothing has changed."""
 
     code = "refused"
+    """For programs: a name from the catalogue of exit statuses."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        if code:
+            self.code = code
 
 
 class NotFoundError(RefusedError):

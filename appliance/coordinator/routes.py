@@ -12,6 +12,7 @@ from typing import Final
 from appliance.coordinator.errors import InvalidError
 from appliance.coordinator.ipam import TAILNET_V4, TAILNET_V6
 from appliance.coordinator.model import NodeRecord, Snapshot
+from appliance.exit_status import ExitStatus
 from appliance.protocol.addresses import IPAddress, IPNetwork
 
 EXIT_ROUTES: Final[frozenset[IPNetwork]] = frozenset({ip_network("0.0.0.0/0"), ip_network("::/0")})
@@ -104,12 +105,13 @@ def _parse_one(text: str, coordinator: tuple[IPAddress, ...]) -> frozenset[IPNet
         return EXIT_ROUTES
     for range_, what in _UNROUTABLE:
         if prefix.version == range_.version and prefix.overlaps(range_):
-            raise InvalidError(f"{prefix} cannot be a subnet route: it contains {what}.")
+            raise _malformed(f"{prefix} cannot be a subnet route: it contains {what}.")
     for address in coordinator:
         if address in prefix:
             raise InvalidError(
                 f"{prefix} contains this coordinator's own address {address}: nodes would lose "
-                "their way to it. Approve smaller routes that leave it out."
+                "their way to it. Approve smaller routes that leave it out.",
+                ExitStatus.ROUTE_HOLDS_COORDINATOR.code,
             )
     return frozenset({prefix})
 
@@ -118,7 +120,7 @@ def _strict_network(text: str) -> IPNetwork:
     try:
         loose = ip_network(text, strict=False)
     except ValueError:
-        raise InvalidError(
+        raise _malformed(
             f"{text[:60]!r} is not a route: write it like 192.168.1.0/24, or exit."
         ) from None
     if "/" not in text:
@@ -126,9 +128,13 @@ def _strict_network(text: str) -> IPNetwork:
     try:
         return ip_network(text)
     except ValueError:
-        raise InvalidError(
+        raise _malformed(
             f"{text} has bits set after its prefix length. Did you mean {loose}?"
         ) from None
+
+
+def _malformed(message: str) -> InvalidError:
+    return InvalidError(message, ExitStatus.ROUTE_MALFORMED.code)
 
 
 def publishable(node: NodeRecord, address: IPAddress) -> bool:

@@ -72,8 +72,13 @@ class TunnelLink:
         """Remove the interface if it is ours; there may be none."""
         with self._doing("cannot be removed") as rtnetlink:
             link = rtnetlink.link(self.interface)
-            if link is not None and link.alias == ALIAS:
+            if link is None or link.alias != ALIAS:
+                return
+            try:
                 rtnetlink.delete_link(link.index)
+            except NetlinkError as error:
+                if error.errno != errno.ENODEV:  # it went by itself meanwhile
+                    raise
 
     def _configure_addresses(
         self, rtnetlink: RtNetlink, index: int, wanted: frozenset[IPInterface]

@@ -194,6 +194,13 @@ class Discovery:
             peer.path.want(now)
             self._follow(peer, now)
 
+    def note_relayed(self, key: NodePublic, now: float) -> None:
+        """Note WireGuard packets of a peer that came through a relay though we send directly."""
+        peer = self._peers.get(key)
+        if peer is not None:
+            peer.path.note_relayed(now)
+            self._follow(peer, now)
+
     def ping(self, key: NodePublic, now: float) -> None:
         """Ping a peer for somebody who waits: by its path, and by the relay if that is it."""
         peer = self._peers[key]

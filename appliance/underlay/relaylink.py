@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.derp.client import DerpClientSession, Event, State
@@ -118,8 +118,7 @@ class RelayLink(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the login."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream, never a datagram
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self.flush()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -275,7 +274,7 @@ def _check_pin(node: DerpNode, transport: asyncio.BaseTransport) -> None:
     leaf = tls.getpeercert(binary_form=True) or b""
     pin = node.cert_name.removeprefix(PIN_PREFIX).lower()
     if not hmac.compare_digest(hashlib.sha256(leaf).hexdigest(), pin):
-        transport.abort() if isinstance(transport, asyncio.Transport) else transport.close()
+        cast("asyncio.Transport", transport).abort()
         raise RelayError(
             f"Relay {node.host_name} has another certificate than the one the coordinator named."
         )

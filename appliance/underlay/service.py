@@ -53,12 +53,14 @@ RESTUN_S: Final = (20.0, 26.0)
 
 # Ours: how often the device's counters are read. A direct path that carries traffic is watched
 # closely, because only its silence tells that it died; one look costs 0.1 to 0.5 ms.
-WATCH_CLOSELY_S: Final = 1.0
+WATCH_CLOSELY_S: Final = 0.5
 WATCH_S: Final = 3.0
 # Ours: of a device with so many peers that a look costs more, at most this share of a core.
 MAX_WATCH_SHARE: Final = 0.003
 # Ours: packets that come to a proxy within this time are one sign of life.
 WANT_INTERVAL_S: Final = 0.5
+# Ours: relayed packets of a peer that is reached directly raise a doubt at most this often.
+DOUBT_INTERVAL_S: Final = 0.2
 # Ours: how long a call-me-maybe waits for fresh addresses.
 CALL_PATIENCE_S: Final = 0.3
 # Ours: links and routes change in bursts.
@@ -95,6 +97,7 @@ class UnderlayService:
         self._wire: WirePort | None = None
         self._routes: dict[NodePublic, Route] = {}
         self._wanted_at: dict[NodePublic, float] = {}
+        self._relayed_at: dict[NodePublic, float] = {}
         self._waiters: dict[NodePublic, list[asyncio.Future[PingResult]]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -132,7 +135,9 @@ class UnderlayService:
         if self._wire is not None and old is not None and _moved(old, config):
             self._open_wire(config)
         self._routes = {key: r for key, r in self._routes.items() if key in config.peers}
-        self._wanted_at = {key: at for key, at in self._wanted_at.items() if key in config.peers}
+        for seen_at in (self._wanted_at, self._relayed_at):
+            for key in seen_at.keys() - config.peers.keys():
+                del seen_at[key]
         disco_keys = {p.key: p.disco_key for p in config.peers.values() if p.disco_key}
         self.memory.set(UnderlayMemory(self._loopback.ports, disco_keys))
         self._settle()
@@ -239,8 +244,16 @@ class UnderlayService:
         local = self.source_for(direct.ip) if direct is not None else None
         if direct is not None and local is not None:
             self._loopback.inject_as(packets, direct, local)
+            now = self._loop.time()
+            if now - self._relayed_at.get(peer, float("-inf")) >= DOUBT_INTERVAL_S:
+                self._relayed_at[peer] = now
+                self._guarded(self._note_relayed, peer, now)
         else:
             self._loopback.inject(peer, packets)
+
+    def _note_relayed(self, peer: NodePublic, now: float) -> None:
+        self._discovery.note_relayed(peer, now)
+        self._settle()
 
     def _from_wire(self, payload: bytes, source: AddrPort) -> None:
         now = self._loop.time()

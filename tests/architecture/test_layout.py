@@ -11,13 +11,8 @@ import appliance
 from appliance.protocol import keys
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("appliance", "webui")
+PACKAGES = ("appliance",)
 TESTS = ROOT / "tests" / "unit"
-
-# Modules without decisions of their own: their tests are those of the program or of the lane named.
-TESTED_ELSEWHERE = {
-    "appliance/version.py": "a constant",
-}
 
 
 def _sources() -> list[Path]:

@@ -50,20 +50,21 @@ async def derper(directory: Path, *options: str) -> AsyncIterator[Derper]:
         *("-c", str(directory / "derper.json"), *options),
     ]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
         await wait_for_port(port, process, log)
         context = ssl.create_default_context(cadata=certificate.decode())
         yield Derper(port, context)
     finally:
-        process.kill()
-        process.wait()
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
-async def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+async def wait_for_port(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
     async with asyncio.timeout(20):
         while True:
-            assert process.poll() is None, log.read_text()
+            assert process.returncode is None, log.read_text()
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:

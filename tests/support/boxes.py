@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 PREFIX: Final = "lkm-"
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-PING_TIMEOUT_S: Final = 1.0
+PATIENT_S: Final = 3.0
+"""For what must arrive, on a busy machine too."""
+QUICK_S: Final = 0.3
+"""Long enough for a packet between namespaces, short enough to wait for none."""
 _RUN_NETNS: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -65,9 +68,14 @@ class Box:
         )
 
     def pings(self, address: str) -> bool:
-        """Whether an address answers within a second."""
+        """Whether an address answers within some seconds."""
         with self.inside():
-            return _ping(address)
+            return _ping(address, PATIENT_S)
+
+    def is_deaf_to(self, address: str) -> bool:
+        """Whether an address gives no answer for a moment."""
+        with self.inside():
+            return not _ping(address, QUICK_S)
 
     def start(self, command: str | list[str], **options: Any) -> subprocess.Popen[str]:
         """Run a command in the background until the test ends."""
@@ -135,7 +143,7 @@ def fresh_boxes(*names: str) -> Iterator[tuple[Box, ...]]:
             box.destroy()
 
 
-def _ping(address: str) -> bool:
+def _ping(address: str, timeout_s: float) -> bool:
     """Send one echo request and wait for its answer."""
     v6 = ":" in address
     family, protocol = (socket.AF_INET6, 58) if v6 else (socket.AF_INET, 1)
@@ -144,7 +152,7 @@ def _ping(address: str) -> bool:
     packet = (
         struct.pack("!BBH", ask, 0, 0 if v6 else _checksum(bytes([ask, 0, 0, 0]) + body)) + body
     )
-    deadline = time.monotonic() + PING_TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     with socket.socket(family, socket.SOCK_RAW, protocol) as sender:
         try:
             sender.sendto(packet, (address, 0))

@@ -74,7 +74,7 @@ def interop() -> Iterator[Interop]:
         world = home_and_hostel(lab)
         for host in (world.printer, world.camera, world.web):
             start_page(host).wait_for_line("serving")
-        coordinator = Coordinator(world.vps, separate_relay=True)
+        coordinator = Coordinator(world.vps)
         coordinator.start()
         coordinator.new_user("family")
         yield Interop(world, coordinator)

@@ -6,6 +6,7 @@ each line on stdout an answer or a status in JSON.
 
 import asyncio
 import contextlib
+import hashlib
 import ipaddress
 import json
 import logging
@@ -37,7 +38,7 @@ from appliance.underlay.service import UnderlayService
 
 def keys_of(name: str) -> tuple[NodePrivate, DiscoPrivate]:
     """Every node's keys follow from its name."""
-    seed = name.encode().ljust(32, b"-")
+    seed = hashlib.sha256(name.encode()).digest()
     return NodePrivate.from_seed(seed), DiscoPrivate.from_seed(seed[::-1])
 
 

@@ -109,6 +109,8 @@ class MapSession:
         profiles = self._new_profiles(view, self._owners(draft, view, viewer, change))
         if profiles:
             draft.rest["user_profiles"] = profiles
+            # Clients of 1.102 show new owners only after something that rebuilds their netmap.
+            draft.rest["domain"] = view.tailnet.domain
         self._told = view
         return draft.messages()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
@@ -149,15 +150,28 @@ def phone_reaches_printer(mesh: Mesh, report: Report) -> None:
 
     def join() -> str:
         phone.start(f"{mesh.world.printer.ip}:80")
-        node = wait_until(lambda: coordinator.node("phone"), _SOON_S, "the phone joins")
-        return f"{node['addresses'][0]}"
+
+        def joined() -> dict[str, Any]:
+            with suppress(OSError, LabError):
+                phone.get(timeout_s=2)  # it joins when it is first used
+            return coordinator.node("phone")
+
+        node = wait_until(joined, _SOON_S, "the phone joins")
+        return f"{node['addresses'][0]}, {node['os']} client {node['client_version']}"
 
     def page() -> str:
         return _until_it_loads(phone.get, "the phone loads the page")
 
+    def own_view() -> str:
+        path = coordinator.path_between("phone", mesh.appliance.ip)
+        if not path["endpoint"]:
+            raise NotHeldError(f"it goes by relay {path['relay_code']}")
+        return f"direct to {path['endpoint']} in {path['latency_s'] * 1000:.1f} ms"
+
     coordinator.publish("appliance", mesh.world.printer.ip)
     report.check("it joins the same coordinator with a key", join)
     report.check("it opens http://192.168.1.20/ by the same route", page)
+    report.check("its own view of its path to the appliance", own_view)
 
 
 def scanner_hears_nothing(mesh: Mesh, report: Report) -> None:
@@ -172,7 +186,7 @@ def scanner_hears_nothing(mesh: Mesh, report: Report) -> None:
         return f"{found.tcp_probes} TCP and {found.udp_probes} UDP ports: no answer"
 
     def control() -> str:
-        found = scan(world.scanner, world.web.ip)
+        found = scan(world.scanner, world.web.ip, ports=(1, 1024))
         return expect(
             ", ".join(a for a in found.answers if a.endswith("open")), "tcp/80: open", "open"
         )

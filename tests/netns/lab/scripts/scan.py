@@ -1,6 +1,7 @@
-"""Knock on every TCP port and a sample of UDP ports of one address; report whatever answers.
+"""Knock on TCP ports and a sample of UDP ports of one address; report whatever answers.
 
-Usage: scan.py ADDRESS. Prints one JSON object: {"tcp_probes", "udp_probes", "answers": [...]}.
+Usage: scan.py ADDRESS FIRST LAST.
+Prints one JSON object: {"target", "tcp_probes", "udp_probes", "answers": [...]}.
 
 A SYN to each port from a raw socket, twice, and five kinds of datagram to each sampled UDP port.
 An answer is a SYN-ACK, a reset, a datagram or an ICMP error that concerns the target: `no
@@ -19,7 +20,6 @@ import sys
 import time
 from typing import Final
 
-TCP_PORTS: Final = range(1, 65536)
 ROUNDS: Final = 2
 BATCH: Final = 256  # SYNs between two looks at what came back
 LINGER_S: Final = 1.0  # the longest that an answer may take after the last probe
@@ -44,8 +44,9 @@ IPV6_CHECKSUM: Final = 7
 class Scan:
     """One target, the raw sockets that watch it, and what was heard."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, ports: range) -> None:
         self.target = target
+        self.ports = ports
         self.six = ipaddress.ip_address(target).version == 6
         family = socket.AF_INET6 if self.six else socket.AF_INET
         self.tcp = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
@@ -69,7 +70,7 @@ class Scan:
         self._listen(LINGER_S)
         return {
             "target": self.target,
-            "tcp_probes": len(TCP_PORTS),
+            "tcp_probes": len(self.ports),
             "udp_probes": len(sampled),
             "answers": sorted(self.answers),
         }
@@ -81,7 +82,7 @@ class Scan:
 
     def _syns(self) -> None:
         packed = ipaddress.ip_address(self.target).packed
-        for port in TCP_PORTS:
+        for port in self.ports:
             self.tcp.sendto(syn(self.source, packed, port), (self.target, 0))
             if port % BATCH == 0:
                 self._listen(0)
@@ -138,4 +139,5 @@ def syn(source: bytes, target: bytes, port: int) -> bytes:
 
 
 if __name__ == "__main__":
-    print(json.dumps(Scan(sys.argv[1]).run()))
+    first, last = map(int, sys.argv[2:4])
+    print(json.dumps(Scan(sys.argv[1], range(first, last + 1)).run()))

@@ -15,6 +15,7 @@ from appliance.agent.session import Session
 from appliance.agent.settings import Settings
 from appliance.agent.statefile import StateStore
 from appliance.aio.latest import Latest
+from appliance.dataplane.config import DataplaneConfig
 from appliance.dataplane.errors import PortInUseError
 from appliance.dataplane.fake import FakeDataplane
 from appliance.exit_status import ExitStatus
@@ -165,7 +166,7 @@ async def test_after_a_restart_the_mesh_works_without_the_coordinator(world: Wor
 
 async def test_a_refused_first_login_leaves_the_machine_as_it_was(world: World) -> None:
     async def refuse(control: FakeControl) -> None:
-        control.agent.gave_up_login("The key expired.", ExitStatus.KEY_EXPIRED)
+        control.agent.gave_up("The key expired.", ExitStatus.KEY_EXPIRED)
 
     world.script = refuse
     async with world.agent() as agent:
@@ -195,6 +196,35 @@ async def test_a_machine_that_refuses_is_said_with_its_own_code(world: World) ->
         progress = await until(agent, "NeedsLogin")
         assert progress.failure is not None
         assert progress.failure.code == "port-in-use"
+
+
+async def test_a_login_stays_when_the_machine_refuses_after_it(world: World) -> None:
+    class Busy(FakeDataplane):
+        async def apply(self, config: DataplaneConfig) -> None:
+            raise PortInUseError("UDP port 41641 is in use.")
+
+    world.dataplane = Busy()
+    async with world.agent() as agent:
+        await agent.up(UpRequest(prefs=URL, auth_key="k"))
+        progress = await until(agent, "Stopped")
+        assert progress.failure is not None
+        await asyncio.sleep(0.05)
+        assert world.gateway.config is None
+        assert agent.state.logged_in
+
+
+async def test_a_route_to_the_coordinator_is_refused(world: World) -> None:
+    async with world.agent() as agent:
+        with pytest.raises(BackendError) as caught:
+            await agent.up(
+                UpRequest(
+                    prefs={
+                        "control_url": "https://192.168.1.5",
+                        "advertise_routes": ["192.168.1.0/24"],
+                    }
+                )
+            )
+        assert caught.value.code == "route-holds-coordinator"
 
 
 async def test_new_prefs_reach_the_machine_and_the_coordinator(world: World) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -66,6 +68,13 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         await asyncio.sleep(0.01)
         answer = await stream.read(10_000)
         assert answer.index(b"X-Path: /1") < answer.index(b"X-Path: /2")
+
+
+async def test_an_answer_carries_the_time_so_that_clients_notice_a_wrong_clock() -> None:
+    async with serving() as stream:
+        response = await Http1Client(stream).request(HttpRequest("GET", "/", (HOST,)))
+        date = parsedate_to_datetime(response.header("date") or "")
+        assert abs(date - datetime.now(UTC)) < timedelta(seconds=10)
 
 
 async def test_a_head_request_gets_the_length_and_no_body() -> None:

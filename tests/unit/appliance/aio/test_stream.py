@@ -67,6 +67,11 @@ async def test_the_peers_address_is_known(ends: Ends) -> None:
     assert stream.peer == AddrPort.parse(f"127.0.0.1:{far.getsockname()[1]}")
 
 
+async def test_small_writes_do_not_wait_for_acknowledgements(ends: Ends) -> None:
+    sock = ends[0].transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 async def test_a_vanished_peer_is_noticed_by_the_kernel(ends: Ends) -> None:
     stream, _ = ends
     sock = stream.transport.get_extra_info("socket")
