@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from appliance.coordinator.relayport import RelayFactory
-from appliance.coordinator.service import Coordinator, Resources
+from appliance.coordinator.service import Resources, Service
 from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
 from appliance.exit_status import ExitStatus
 from appliance.host.errors import FileProblemError
@@ -89,13 +89,13 @@ def _set_up_logging(*, verbose: bool) -> None:
 
 
 async def _run(settings: Settings, resources: Resources, make_relay: RelayFactory | None) -> None:
-    coordinator = Coordinator(settings, resources, make_relay)
+    service = Service(settings, resources, make_relay)
     task = asyncio.current_task()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, task)
     try:
-        await coordinator.run()
+        await service.run()
     except asyncio.CancelledError:
         _log.info("Stopped.")
 

@@ -37,7 +37,11 @@ class TunnelDataplane(ABC):
         """Create the device, or adopt the one that an earlier run left."""
         if self._is_open:
             return
-        adopted = await self._connect()
+        try:
+            adopted = await self._connect()
+        except BaseException:
+            self._disconnect()
+            raise
         self._is_open = True
         how = "Took over" if adopted else "Made"
         _log.info("%s the WireGuard device %s (%s)", how, self.interface, self.kind)

@@ -72,13 +72,15 @@ def parse(text: str) -> tuple[int, Ranges]:
 
     Anything else is a ``ProtocolError``; ``*`` and ``cap:`` are for the caller.
     """
+    if "%" in text:  # an interface's scope has no meaning in a rule
+        raise _unread(text)
     try:
         first, dash, last = text.partition("-")
         if dash:
             return _parse_range(first, last)
         network = ipaddress.ip_network(text, strict=True)
     except ValueError:
-        raise ProtocolError(f"not an address, network or range: {text[:60]!r}") from None
+        raise _unread(text) from None
     return network.version, of_networks([network], network.version)
 
 
@@ -96,3 +98,7 @@ def _parse_range(first_text: str, last_text: str) -> tuple[int, Ranges]:
     if first.version != last.version or int(first) > int(last):
         raise ValueError(first_text)
     return first.version, (Range(int(first), int(last)),)
+
+
+def _unread(text: str) -> ProtocolError:
+    return ProtocolError(f"not an address, network or range: {text[:60]!r}")

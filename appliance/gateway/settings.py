@@ -60,18 +60,19 @@ class Record:
 class Settings:
     """Makes settings and undoes them; the record survives a crash of ours."""
 
-    def __init__(self, record_file: Path) -> None:
+    def __init__(self, record_file: Path, root: Path = sysctl.ROOT) -> None:
         self._file = record_file
+        self._root = root
 
     def apply(self, wanted: Mapping[str, str]) -> None:
         """Make these settings, and undo those of ours that are wanted no more."""
         record = self._load()
         changed = dict(record.changed)
         for name in [name for name in reversed(changed) if name not in wanted]:
-            _undo(name, changed.pop(name))
+            self._undo(name, changed.pop(name))
         news: dict[str, str] = {}
         for name, value in wanted.items():
-            present = sysctl.read(name)
+            present = sysctl.read(name, self._root)
             if present in (None, value) or (present == "0" and name.endswith("/accept_ra")):
                 continue  # not in this kernel, right already, or somebody else reads the routers
             news[name] = value
@@ -80,15 +81,19 @@ class Settings:
         if changed != record.changed:
             self._save(Record(record.boot_id, changed))
         for name, value in news.items():
-            sysctl.write(name, value)
+            sysctl.write(name, value, self._root)
 
     def undo(self) -> None:
         """Undo everything that is recorded."""
         self.apply({})
         files.remove(self._file)
 
+    def _undo(self, name: str, changed: Changed) -> None:
+        if sysctl.read(name, self._root) == changed.ours:
+            sysctl.write(name, changed.before, self._root)
+
     def _load(self) -> Record:
-        boot_id = sysctl.read(_BOOT_ID) or ""
+        boot_id = sysctl.read(_BOOT_ID, self._root) or ""
         data = files.read_bounded(self._file, _MAX_RECORD_BYTES)
         record = _parse_record(data) if data else None
         return record if record is not None and record.boot_id == boot_id else Record(boot_id)
@@ -97,11 +102,6 @@ class Settings:
         changed = {name: [one.before, one.ours] for name, one in record.changed.items()}
         text = json.dumps({"boot_id": record.boot_id, "changed": changed}, indent=1)
         files.write_atomic(self._file, text.encode())
-
-
-def _undo(name: str, changed: Changed) -> None:
-    if sysctl.read(name) == changed.ours:
-        sysctl.write(name, changed.before)
 
 
 def _parse_record(data: bytes) -> Record | None:

@@ -8,10 +8,10 @@ from typing import Final
 
 from appliance.host.errors import HostError
 
-_ROOT: Final = Path("/proc/sys")
+ROOT: Final = Path("/proc/sys")
 
 
-def read(name: str, root: Path = _ROOT) -> str | None:
+def read(name: str, root: Path = ROOT) -> str | None:
     """Read a setting; None when this kernel has none of that name."""
     try:
         return _path(name, root).read_text().strip()
@@ -21,7 +21,7 @@ def read(name: str, root: Path = _ROOT) -> str | None:
         raise HostError(f"The kernel setting {name} cannot be read: {error.strerror}.") from error
 
 
-def write(name: str, value: str, root: Path = _ROOT) -> None:
+def write(name: str, value: str, root: Path = ROOT) -> None:
     """Change a setting."""
     try:
         _path(name, root).write_text(value)

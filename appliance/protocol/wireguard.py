@@ -125,9 +125,9 @@ def parse_device(answer: bytes) -> WireGuardDevice:
             own[name] = value
         else:
             current.append((name, value))
-    private_raw = _hex(own["private_key"]) if "private_key" in own else b""
+    private_key = NodePrivate(_hex(own.get("private_key", "0" * 64)))
     return WireGuardDevice(
-        private_key=NodePrivate(private_raw) if any(private_raw) else None,
+        private_key=None if private_key.is_zero else private_key,
         listen_port=_number(own.get("listen_port", "0")),
         fwmark=_number(own.get("fwmark", "0")),
         peers={key: _parse_peer(lines) for key, lines in peers.items()},

@@ -87,9 +87,11 @@ def make_tls_context(certificate: ServedCertificate) -> ssl.SSLContext:
 
 
 def load_certificate(context: ssl.SSLContext, certificate: ServedCertificate) -> None:
-    """Serve this certificate to new connections."""
+    """Serve this certificate to new connections; on an error the context stays as it was."""
     try:
-        context.load_cert_chain(certificate.chain, certificate.key)
+        # First elsewhere: a key that does not fit leaves a context without any.
+        for target in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), context):
+            target.load_cert_chain(certificate.chain, certificate.key)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise CertificateError(
             f"The certificate cannot be used with its key {certificate.key} ({error});"

@@ -4,10 +4,10 @@ import asyncio
 import datetime
 import logging
 import secrets
-import ssl
 from pathlib import Path
 from typing import Final
 
+from appliance.host.errors import FileProblemError
 from appliance.host.files import make_private_directory, read_bounded, write_atomic
 from appliance.protocol.addresses import AddrPort
 from appliance.protocol.errors import ProtocolError
@@ -104,14 +104,17 @@ class RelayService:
             datetime.datetime.now(datetime.UTC),
         )
 
+    def reload_certificate(self) -> None:
+        """Serve a renewed certificate to new connections, and keep our own part of it young."""
+        try:
+            load_certificate(self._tls, self._prepare_certificate())
+        except (CertificateError, FileProblemError) as error:
+            _log.warning("still serving the old certificate: %s", error)
+
     async def _reload_certificates(self) -> None:
-        """Serve renewed certificates, and keep the one of our own from growing old."""
         while True:
             await asyncio.sleep(RELOAD_S)
-            try:
-                load_certificate(self._tls, self._prepare_certificate())
-            except (CertificateError, ssl.SSLError) as error:
-                _log.warning("the certificate was not read again: %s", error)
+            self.reload_certificate()
 
 
 def load_private_key(path: Path) -> NodePrivate:

@@ -293,7 +293,9 @@ class Discovery:
         peer = self._peers.get(key)
         if peer is None or peer.config.disco_key != wanted.disco_key:
             if peer is not None:
-                self._effects += (RouteChanged(key, Route()), PeerRestarted(key))
+                self._effects.append(RouteChanged(key, Route()))
+                if None not in (peer.config.disco_key, wanted.disco_key):
+                    self._effects.append(PeerRestarted(key))  # a key that becomes known is none
                 self._due.pop(key, None)
             peer = _Peer(wanted, private, PeerPath(self._new_tx_id))
             self._peers[key] = peer

@@ -5,13 +5,17 @@ family (1) | prefix length (1) | flags (1) | scope (1) | interface (4) and attri
 length (2) | type (2) | value, padded to 4. Native byte order. Source: linux/rtnetlink.h.
 """
 
+import asyncio
 import fcntl
 import socket
 import struct
-from collections.abc import Iterator
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from appliance.protocol.addresses import IPAddress
+from appliance.underlay.candidates import is_tailnet
 from appliance.underlay.endpoints import InterfaceAddress
 
 _HEADER: Final = struct.Struct("=IHHII")
@@ -29,6 +33,12 @@ _IFA_FLAGS: Final = 8
 _UNUSABLE: Final = 0x08 | 0x20 | 0x40  # duplicate, deprecated, tentative
 _SIOCGIFFLAGS: Final = 0x8913
 _IFF_UP: Final = 1
+# Ours: addresses of nobody (RFC 5737, RFC 3849); a packet for them would take the default route.
+_FAR_V4: Final = IPv4Address("192.0.2.1")
+_FAR_V6: Final = IPv6Address("2001:db8::1")
+# Ours: links and addresses change in bursts.
+SETTLE_S: Final = 0.5
+
 # Link, IPv4 address and route, IPv6 address and route.
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
@@ -45,18 +55,59 @@ def observe_interfaces() -> tuple[InterfaceAddress, ...]:
     )
 
 
-def open_monitor() -> socket.socket:
-    """Open a socket that becomes readable when links, addresses or routes change."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    sock.bind((0, _GROUPS))
-    sock.setblocking(False)
-    return sock
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """What of our place in the network matters to paths."""
+
+    addresses: frozenset[InterfaceAddress]
+    uplinks: tuple[IPAddress | None, IPAddress | None]
+    """From which own address packets leave for the internet, over IPv4 and IPv6."""
+
+    def holds_paths_of(self, before: "NetworkView") -> bool:
+        """Whether paths found before still start from addresses that we have."""
+        return before.uplinks == self.uplinks and before.addresses <= self.addresses
 
 
-def drain_monitor(sock: socket.socket) -> None:
+def observe_network(source_for: Callable[[IPAddress], IPAddress | None]) -> NetworkView:
+    """Look at addresses and uplinks; ``source_for`` asks the routing table."""
+    # Link-local addresses and the tunnel's own come and go without meaning anything here.
+    addresses = frozenset(
+        item
+        for item in observe_interfaces()
+        if not item.ip.is_loopback and not item.ip.is_link_local and not is_tailnet(item.ip)
+    )
+    return NetworkView(addresses, (source_for(_FAR_V4), source_for(_FAR_V6)))
+
+
+async def follow_network(
+    observe: Callable[[], NetworkView], on_change: Callable[[NetworkView, NetworkView], None]
+) -> None:
+    """Call back with the view before and the present one at every change, until cancelled."""
+    loop = asyncio.get_running_loop()
+    news = asyncio.Event()
+    before = observe()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as monitor:
+        monitor.bind((0, _GROUPS))
+        monitor.setblocking(False)
+        loop.add_reader(monitor, _note_news, monitor, news)
+        try:
+            while True:
+                await news.wait()
+                await asyncio.sleep(SETTLE_S)
+                news.clear()
+                present = observe()
+                if present != before:
+                    on_change(before, present)
+                    before = present
+        finally:
+            loop.remove_reader(monitor)
+
+
+def _note_news(monitor: socket.socket, news: asyncio.Event) -> None:
     """Read the news away: what counts is how things are now."""
+    news.set()
     try:
-        while sock.recv(65_536):
+        while monitor.recv(65_536):
             pass
     except OSError:  # nothing more; or too much at once, which is news as well
         return

@@ -118,41 +118,46 @@ def attach_filter(sock: socket.socket, port: int) -> None:
 class WirePort:
     """Sends and receives DISCO and STUN on the WireGuard device's port, over both families."""
 
-    def __init__(self, port: int, fwmark: int, receive: Receiver) -> None:
-        """Open the sockets; ``receive`` gets payload and source of each datagram.
+    def __init__(self, receive: Receiver) -> None:
+        """``receive`` gets payload and source of each datagram, once `open` was called."""
+        self.port = 0
+        self._fwmark = 0
+        self._receive = receive
+        self._sources: dict[IPAddress, IPAddress] = {}
+        self._sockets: dict[int, socket.socket] = {}
+
+    def open(self, port: int, fwmark: int) -> None:
+        """Open the sockets for this port and mark, in place of those that are open.
 
         ``NotPermittedError`` without CAP_NET_RAW (and CAP_NET_ADMIN for the mark). A host
         without IPv6 gets along with IPv4.
         """
-        self.port = port
-        self._fwmark = fwmark
-        self._receive = receive
-        self._sources: dict[IPAddress, IPAddress] = {}
-        self._sockets: dict[int, socket.socket] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.close()
+        self.port, self._fwmark = port, fwmark
+        loop = asyncio.get_running_loop()
         for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):
             sock = self._open(family)
             if sock is not None:
                 self._sockets[version] = sock
+                loop.add_reader(sock, self._readable, sock)
 
     @property
     def has_ipv6(self) -> bool:
         """Whether this host knows IPv6 at all."""
         return 6 in self._sockets
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to receive."""
-        self._loop = loop
-        for sock in self._sockets.values():
-            loop.add_reader(sock, self._readable, sock)
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be sent."""
+        return bool(self._sockets)
 
     def close(self) -> None:
         """Close the sockets; safe to call again."""
         for sock in self._sockets.values():
-            if self._loop is not None:
-                self._loop.remove_reader(sock)
+            asyncio.get_running_loop().remove_reader(sock)
             sock.close()
         self._sockets.clear()
+        self._sources.clear()
 
     def network_changed(self) -> None:
         """Forget which of our addresses leads where."""
@@ -162,7 +167,7 @@ class WirePort:
         """Return the own address from which packets to there leave; None without a route."""
         source = self._sources.get(to)
         if source is None:
-            source = self._ask_route(to)
+            source = self.ask_route(to)
             if source is not None:
                 self._remember(to, source)
         return source
@@ -199,8 +204,8 @@ class WirePort:
             return error.errno in _TRANSIENT
         return True
 
-    def _ask_route(self, to: IPAddress) -> IPAddress | None:
-        """Let the kernel choose, as it would for a socket with our mark."""
+    def ask_route(self, to: IPAddress) -> IPAddress | None:
+        """Let the kernel choose the source, as it would for a socket with our mark."""
         family = socket.AF_INET if to.version == 4 else socket.AF_INET6
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 # From the reference.
 STUN_PORT: Final = 3478
 FRESH_S: Final = 27.0
+RESTUN_S: Final = (20.0, 26.0)
 NEAREST: Final = 3  # regions that a short report asks besides home
 HTTPS_S: Final = 3.0
 
@@ -84,6 +85,7 @@ class Survey:
         self._choice = HomeChoice(random.random())  # noqa: S311 - spreads load, guards nothing
         self._tracker = EndpointTracker()
         self._check: Netcheck | None = None
+        self._news = asyncio.Event()
         self._answer = asyncio.Event()
         self._answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._measured_at = float("-inf")
@@ -91,8 +93,30 @@ class Survey:
         self._running: asyncio.Future[None] | None = None
         self._resolved: dict[tuple[str, str, str], list[IPAddress]] = {}
 
-    def configure(self, derp_map: DerpMap, port: int) -> bool:
-        """Follow a new netmap; return whether it is worth a new measurement."""
+    async def run(self, is_active: Callable[[], bool]) -> None:
+        """Measure at start, on news, and every 20 to 26 s while ``is_active``, until cancelled."""
+        while True:
+            self._news.clear()
+            await self.measure()
+            pause_s = random.uniform(*RESTUN_S)  # noqa: S311 - spreads load, guards nothing
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._news.wait()
+            except TimeoutError:
+                if not is_active():
+                    await self._news.wait()
+
+    def note_traffic(self, now: float) -> None:
+        """Look again when a rest is over."""
+        if now - self._measured_at > RESTUN_S[1]:
+            self._news.set()
+
+    def look_again(self) -> None:
+        """Measure soon: there may be more ways to us than before."""
+        self._news.set()
+
+    def configure(self, derp_map: DerpMap, port: int) -> None:
+        """Follow a new netmap; another relay map is measured at once."""
         changed = derp_map != self._derp_map or port != self._port
         self._derp_map, self._port = derp_map, port
         if changed:
@@ -101,7 +125,7 @@ class Survey:
             only = candidate_regions(derp_map, self.home)
             if len(only) == 1 or self.home not in only:
                 self._set_home(only[0] if len(only) == 1 else NO_REGION)
-        return changed
+            self._news.set()
 
     def forget(self) -> None:
         """Start anew: the network is another one."""
@@ -109,6 +133,7 @@ class Survey:
         self._tracker.forget()
         self._resolved.clear()
         self._measured_at = self._full_at = float("-inf")
+        self._news.set()
 
     def is_fresh(self, now: float) -> bool:
         """Whether our endpoints are recent enough to be told to a peer."""
@@ -122,7 +147,7 @@ class Survey:
             return
         if self._check is not None and self._check.receive(response, now):
             self._measured_at = now
-            self._use(self._check.report(), now)
+            self._use_early(self._check.report(), now)
             self._answer.set()
             if not self._answered.done():
                 self._answered.set_result(None)
@@ -246,11 +271,23 @@ class Survey:
     # -- using what was measured
 
     def _use(self, report: Report, now: float) -> None:
-        """Derive our endpoints from a report, finished or not."""
+        """Derive our endpoints from a finished report."""
         self.report = report
+        self._offer(self._plan(report, now))
+
+    def _use_early(self, report: Report, now: float) -> None:
+        """Offer at once what a running measurement found, but withdraw nothing yet."""
+        found = {endpoint.address: endpoint for endpoint in self._plan(report, now)}
+        for endpoint in self.endpoints:
+            found.setdefault(endpoint.address, endpoint)
+        self._offer(tuple(found.values()))
+
+    def _plan(self, report: Report, now: float) -> tuple[OwnEndpoint, ...]:
         remembered = self._tracker.update((*report.mapped_v4, *report.mapped_v6), now)
-        endpoints = plan_endpoints(report, remembered, observe_interfaces(), self._port)
-        if set(endpoints) != set(self.endpoints):
+        return plan_endpoints(report, remembered, observe_interfaces(), self._port)
+
+    def _offer(self, endpoints: tuple[OwnEndpoint, ...]) -> None:
+        if {e.address for e in endpoints} != {e.address for e in self.endpoints}:
             self.endpoints = endpoints
             _log.info("Our addresses are %s.", ", ".join(str(e.address) for e in endpoints))
             self._on_change()

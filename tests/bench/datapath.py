@@ -1,7 +1,7 @@
 """Throughput: the agent's tunnel beside one made by hand, tailscaled's, and through the relay.
 
-    left, stock-left ── router ──┬── internet ──┬── router ── right, stock-right
-                                 vps: coordinator + relay
+    left, hand-left, stock-left ── router ──┬── internet ──┬── router ── right, hand-right, ...
+                                         vps: coordinator + relay
 
 Every comparison alternates its runs, so that what else the machine does hits both sides.
 """
@@ -28,9 +28,9 @@ from tests.support.coordinator import Coordinator
 from tests.support.mesh import AgentNode, Node, StockNode
 from tests.support.wireguard import End, make_tunnel, wireguard_go
 
-PAIRS: Final = 7  # of alternating runs by hand and by the agent
-SECONDS: Final = 3.0
-SIDE_BY_SIDE: Final = 3  # runs of ours and of tailscaled's, direct and relayed
+PAIRS: Final = 16  # of alternating runs by hand and by the agent: single runs differ by 5 %
+SECONDS: Final = 2.0
+SIDE_BY_SIDE: Final = 5  # runs of ours and of tailscaled's, direct and relayed
 CPU_SECONDS: Final = 10.0
 _HAND: Final = "hand0"
 
@@ -43,6 +43,7 @@ class World:
     left_router: Router
     right_router: Router
     ours: tuple[AgentNode, AgentNode]
+    by_hand: tuple[Host, Host]
     stock: tuple[StockNode, StockNode] | None
 
 
@@ -67,6 +68,7 @@ def _build(lab: Lab) -> World:
     left_router = lab.router("left-router", outside=left_isp, number=2, inside=left_lan)
     right_router = lab.router("right-router", outside=right_isp, number=2, inside=right_lan)
     left, right = left_lan.host("left", 2), right_lan.host("right", 2)
+    hand_left, hand_right = left_lan.host("hand-left", 4), right_lan.host("hand-right", 4)
     stock_left, stock_right = left_lan.host("stock-left", 3), right_lan.host("stock-right", 3)
     lab.build()
     coordinator = Coordinator(vps)
@@ -76,6 +78,7 @@ def _build(lab: Lab) -> World:
         left_router,
         right_router,
         (_agent(coordinator, left), _agent(coordinator, right)),
+        (hand_left, hand_right),
         _stock(coordinator, stock_left, stock_right, stock_programs()),
     )
 
@@ -105,18 +108,21 @@ def _stock(
 
 def _by_hand(world: World) -> list[Row]:
     left, right = world.ours
+    hand_left, hand_right = world.by_hand
     make_tunnel(
         _HAND,
-        End(left.host, "10.99.0.1", world.left_router.ip, 51820),
-        End(right.host, "10.99.0.2", world.right_router.ip, 51820),
+        End(hand_left, "10.99.0.1", world.left_router.ip, 51820),
+        End(hand_right, "10.99.0.2", world.right_router.ip, 51820),
     )
+    iperf.start_server(hand_right)
     wait_for_direct(left, "right")
-    samples: dict[str, list[float]] = {right.ip: [], "10.99.0.2": []}
+    ours: list[float] = []
+    hand: list[float] = []
+    ways = [(ours, left.host, right.ip), (hand, hand_left, "10.99.0.2")]
     for number in range(2 * PAIRS):
         # a b b a a b b a: neither side is always the one that runs second.
-        address = list(samples)[(number + 1) // 2 % 2]
-        samples[address].append(iperf.measure(left.host, address, seconds=SECONDS))
-    ours, hand = samples.values()
+        samples, client, server = ways[(number + 1) // 2 % 2]
+        samples.append(iperf.measure(client, server, seconds=SECONDS))
     return [
         row(
             "direct, agent's tunnel beside one made with wg set",

@@ -85,6 +85,7 @@ def _paths(world: HomeAndHostel, coordinator: Coordinator) -> Row:
     for _ in range(PATHS):
         assert laptop.daemon is not None
         laptop.daemon.stop()
+        laptop.port += 1  # a new port: no NAT mapping of the last round helps
         laptop.start()
         client = LocalClient(laptop.socket)
         ready = functools.partial(_is_ready, client)

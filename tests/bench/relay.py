@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -62,10 +63,14 @@ def main(argv: list[str] | None = None) -> int:
     except MissingError as missing:
         print(f"skipped: relay benchmark: {missing}")
         return 0
+    busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="latchkey-bench-") as name:
         samples = measure(load, derper, Path(name), options.rounds, options.secs)
     rows = [line for what in OFFERED for line in rows_of(what, *samples[what])]
-    notes = [f"{PAIRS} pairs, 1,400-byte packets, TLS; {options.rounds} rounds of {options.secs} s"]
+    notes = [
+        f"{PAIRS} pairs, 1,400-byte packets, TLS; {options.rounds} rounds of {options.secs} s",
+        f"load average before: {busy:.2f} (the targets are for an idle machine)",
+    ]
     publish("relay", rows, notes=notes)
     return 0 if all(line.met is not False for line in rows) else 1
 

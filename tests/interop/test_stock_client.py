@@ -7,39 +7,14 @@ laptop (tailscaled) ── hostel ──┬── internet ──┬── home 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from tests.netns.lab import LabError, Router, wait_until
+from tests.netns.lab import wait_until
 from tests.netns.lab.web import client_seen
 from tests.support.coordinator import RELAY
-from tests.support.interop import Interop
-from tests.support.mesh import Node
+from tests.support.interop import Interop, page, udp_blocked
 
 pytestmark = pytest.mark.interop
-
-
-@contextmanager
-def udp_blocked(router: Router) -> Iterator[None]:
-    router.block()
-    try:
-        yield
-    finally:
-        router.unblock()
-
-
-def page(node: Node, address: str, timeout_s: float = 20) -> str:
-    """The page, as soon as it loads."""
-
-    def load() -> str:
-        try:
-            return node.host.http_get(address, timeout_s=1)
-        except (OSError, LabError):
-            return ""
-
-    return wait_until(load, timeout_s, f"{node.host.name} loads the page of {address}")
 
 
 def test_it_joins_with_a_key_and_is_running(interop: Interop) -> None:

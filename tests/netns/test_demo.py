@@ -1,6 +1,8 @@
 """The demo holds in every row, and leaves nothing behind however it ends.
 
-The topology is `tests.netns.topologies.home_and_hostel`, drawn there.
+laptop ── hostel ────┬──── internet ────┬──── home ──┬── appliance
+phone ─┘         vps ┴─ web ── scanner               ├── printer
+                                                     └── camera
 """
 
 from __future__ import annotations

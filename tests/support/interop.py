@@ -8,10 +8,12 @@ phone  ─┴── hostel router ────┬──── home router ──
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
+from tests.netns.lab import LabError, Router, wait_until
 from tests.netns.lab.web import start_page
 from tests.netns.topologies import HomeAndHostel, home_and_hostel
 from tests.support.coordinator import Coordinator
@@ -64,9 +66,9 @@ class Interop:
         return appliance
 
 
-@pytest.fixture(scope="module")
-def interop() -> Iterator[Interop]:
-    """The module's world, with the pages up and the coordinator running."""
+@contextmanager
+def open_world(*, separate_relay: bool = False) -> Iterator[Interop]:
+    """A new world with the pages up and the coordinator running."""
     reason = why_no_lab()
     if reason:
         pytest.skip(reason)
@@ -74,7 +76,36 @@ def interop() -> Iterator[Interop]:
         world = home_and_hostel(lab)
         for host in (world.printer, world.camera, world.web):
             start_page(host).wait_for_line("serving")
-        coordinator = Coordinator(world.vps)
+        coordinator = Coordinator(world.vps, separate_relay=separate_relay)
         coordinator.start()
         coordinator.new_user("family")
         yield Interop(world, coordinator)
+
+
+@pytest.fixture(scope="module")
+def interop() -> Iterator[Interop]:
+    """The module's world."""
+    with open_world() as world:
+        yield world
+
+
+@contextmanager
+def udp_blocked(router: Router) -> Iterator[None]:
+    """No UDP through this router for a while."""
+    router.block()
+    try:
+        yield
+    finally:
+        router.unblock()
+
+
+def page(node: Node, address: str, timeout_s: float = 20) -> str:
+    """The page of an address, as soon as it loads on this node's host."""
+
+    def load() -> str:
+        try:
+            return node.host.http_get(address, timeout_s=1)
+        except (OSError, LabError):
+            return ""
+
+    return wait_until(load, timeout_s, f"{node.host.name} loads the page of {address}")

@@ -35,7 +35,7 @@ UDP_DELAY_S = 0.010
 LAN_DELAY_S = 0.001
 RELAY_DELAY_S = 0.030
 STUN_DELAY_S = 0.020
-POLL_S = 1.0
+POLL_S = 0.5
 
 
 class Mapping(Enum):

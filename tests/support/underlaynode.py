@@ -101,7 +101,9 @@ class Node:
                     "at": time.monotonic(),
                     "switches": usage.ru_nvcsw,
                     "pss_kb": pss_kb(),
-                    "ports": {k.text(): v for k, v in self.underlay.memory.value.proxy_ports.items()},
+                    "ports": {
+                        k.text(): v for k, v in self.underlay.memory.value.proxy_ports.items()
+                    },
                 }
             case "network_changed":
                 self.underlay.network_changed()
@@ -162,7 +164,9 @@ async def main(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=os.environ.get("LOG", "INFO"), format="%(relativeCreated)7d %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("LOG", "INFO"), format="%(relativeCreated)7d %(message)s"
+    )
     options = json.loads(Path(sys.argv[1]).read_text())
     factory = None
     if options.get("uvloop"):

@@ -5,6 +5,7 @@ and no task holds more than one burst of them, so a slow reader costs little mem
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Protocol
@@ -19,6 +20,9 @@ from h2.settings import SettingCodes, Settings
 from appliance.aio.errors import HttpProtocolError, StreamClosedError
 from appliance.aio.http2.framing import PREFACE_SIZE, FrameGuard
 from appliance.aio.stream import WRITE_TIMEOUT_S, Stream
+
+# At DEBUG hpack writes ten lines a request, header values included: never with our own.
+logging.getLogger("hpack").setLevel(logging.INFO)
 
 _READ_SIZE: Final = 64 * 1024
 # Sent between two waits for the stream: four frames, so that other exchanges get their turn.
@@ -73,19 +77,28 @@ class Http2Connection:
         An ``HttpProtocolError`` when it breaks HTTP/2 (it has been told so).
         """
         await self._flush()
-        while data := await self._read():
-            self._guard.check(data)
-            try:
-                events = self._h2.receive_data(data)
-            except (H2Error, UnicodeDecodeError) as error:
-                await self._flush()
-                raise HttpProtocolError(f"the other side breaks HTTP/2: {error}") from None
-            for event in events:
-                if isinstance(event, ConnectionTerminated):
-                    raise StreamClosedError("the other side ends this HTTP/2 connection")
-                self._wake_senders(event)
-                self._dispatch(event)
+        while await self._receive():
             await self._flush()
+
+    async def _receive(self) -> bool:
+        """Take what arrives next; False at the end.
+
+        A call of its own for each piece, so that nothing of it is held during the next wait:
+        with a thousand connections that would be a hundred megabytes.
+        """
+        data = await self._read()
+        self._guard.check(data)
+        try:
+            events = self._h2.receive_data(data) if data else []
+        except (H2Error, UnicodeDecodeError) as error:
+            await self._flush()
+            raise HttpProtocolError(f"the other side breaks HTTP/2: {error}") from None
+        for event in events:
+            if isinstance(event, ConnectionTerminated):
+                raise StreamClosedError("the other side ends this HTTP/2 connection")
+            self._wake_senders(event)
+            self._dispatch(event)
+        return bool(data)
 
     async def _flush(self) -> None:
         """Write what h2 has ready; only one task writes at a time."""

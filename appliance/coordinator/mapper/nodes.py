@@ -107,6 +107,7 @@ def _peer_hostinfo(info: Hostinfo) -> Hostinfo:
     services = tuple(s for s in info.services or () if s.proto in _PEER_SERVICES)
     return Hostinfo(
         os=info.os,
+        os_version=info.os_version,
         hostname=info.hostname,
         services=services or None,
         ssh_host_keys=info.ssh_host_keys or None,

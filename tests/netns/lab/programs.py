@@ -129,9 +129,9 @@ def process_cpu_s(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
-def process_pss_mb(pid: int) -> float:
-    """PSS of a process, in megabytes (10^6 bytes)."""
+def process_pss_mb(pid: int, kind: str = "Pss") -> float:
+    """PSS (or "Rss") of a process, in megabytes (10^6 bytes)."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    match = re.search(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)
     assert match is not None
     return int(match[1]) * 1024 / 1e6

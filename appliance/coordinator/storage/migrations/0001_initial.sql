@@ -1,14 +1,14 @@
 -- Times are UTC in ISO 8601; lists and the host information are JSON; keys are their text forms.
 
 CREATE TABLE users (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY NOT NULL,
     name TEXT NOT NULL UNIQUE,
     display_name TEXT NOT NULL,
     created TEXT NOT NULL
 );
 
 CREATE TABLE preauth_keys (
-    id TEXT PRIMARY KEY,
+    id TEXT PRIMARY KEY NOT NULL,
     secret_hash BLOB NOT NULL,
     user_id INTEGER NOT NULL REFERENCES users (id),
     created TEXT NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE preauth_keys (
 );
 
 CREATE TABLE nodes (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY NOT NULL,
     machine_key TEXT NOT NULL,
     node_key TEXT NOT NULL UNIQUE,
     user_id INTEGER REFERENCES users (id),
@@ -46,6 +46,6 @@ CREATE TABLE nodes (
 );
 
 CREATE TABLE counters (
-    name TEXT PRIMARY KEY,
+    name TEXT PRIMARY KEY NOT NULL,
     value INTEGER NOT NULL
 );

@@ -9,9 +9,10 @@ import pytest
 import uvloop
 
 from appliance.protocol.addresses import AddrPort
+from appliance.relay.certificates import self_signed
 from appliance.relay.errors import PortError, RelayError
 from appliance.relay.service import RelayService, load_private_key
-from appliance.relay.settings import AdmitAnyone, RelaySettings
+from appliance.relay.settings import AdmitAnyone, CertificateFiles, RelaySettings
 from appliance.relay.sockets import bind_udp
 from tests.support.derp import node_key, relay_node
 from tests.support.relay import LOOPBACK
@@ -83,3 +84,32 @@ def test_a_broken_key_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(RelayError, match="restore it, or remove it"):
         load_private_key(path)
     assert path.read_text() == "privkey:12"
+
+
+async def test_a_renewed_certificate_is_served_and_a_broken_one_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = CertificateFiles(tmp_path / "relay.pem", tmp_path / "relay.key")
+    old, new = self_signed("127.0.0.1"), self_signed("127.0.0.1")
+    give(files, *old)
+    service = RelayService(settings(tmp_path, certificate=files, listen_stun=()))
+    trust = ssl.create_default_context(cadata=new[0].decode())
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(service.run(), name="relay")
+        port = service.addresses[0].port
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        give(files, *new)
+        service.reload_certificate()
+        for broken in ((b"", b""), (old[0], new[1])):
+            give(files, *broken)
+            service.reload_certificate()
+            async with relay_node(node_key(1), port, tls=trust):
+                pass
+        assert caplog.text.count("still serving the old certificate") == 2
+        running.cancel()
+
+
+def give(files: CertificateFiles, certificate: bytes, key: bytes) -> None:
+    files.certificate.write_bytes(certificate)
+    files.key.write_bytes(key)

@@ -1,7 +1,8 @@
 import asyncio
 import logging
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import h2.config
 import h2.connection
@@ -270,6 +271,33 @@ async def test_strangers_with_large_bodies_share_a_bounded_memory() -> None:
     assert lowest >= 0
     assert refused == 14  # (32,000 - 16,384) x 6 fits into the budget
     assert budget.left == 100_000
+
+
+async def test_what_was_received_and_refused_is_not_held() -> None:
+    async def hang(exchange: Http2Exchange) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def held(count: int) -> int:
+        """How much memory this many connections hold that sent 60 KB of refused bodies."""
+        async with AsyncExitStack() as stack:
+            before = tracemalloc.get_traced_memory()[0]
+            for _ in range(count):
+                client = await stack.enter_async_context(raw_client(hang, limits))
+                stream_id = await client.request("/", end=False)
+                for _ in range(4):
+                    client.h2.send_data(stream_id, bytes(15_000))
+                await client.send()
+                client.h2 = None
+            await asyncio.sleep(0.01)
+            return tracemalloc.get_traced_memory()[0] - before
+
+    limits = Http2Limits(body_bytes=1000)
+    tracemalloc.start()
+    try:
+        await held(1)
+        assert await held(5) < 5 * 60_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_body_that_trickles_in_is_refused() -> None:
