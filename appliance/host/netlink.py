@@ -56,6 +56,8 @@ _READ_SIZE: Final = 128 * 1024
 """One read takes a whole part of a dump; the kernel fills at most 32 KiB on older versions."""
 _SEND_LIMIT: Final = 32 * 1024
 """Requests are sent together up to this size: far below the socket's send buffer."""
+_BATCH_LENGTH: Final = 32
+"""Requests sent together: the default receive buffer (208 KiB) holds some hundred answers."""
 _ANSWER_WAIT_MS: Final = 2000
 """The kernel answers at once, unless another program holds its lock for a moment."""
 _DUMP_TRIES: Final = 5
@@ -254,7 +256,7 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[Message]]:
     batch: list[Message] = []
     size = 0
     for message in messages:
-        if batch and size + len(message.payload) > _SEND_LIMIT:
+        if len(batch) == _BATCH_LENGTH or (batch and size + len(message.payload) > _SEND_LIMIT):
             yield batch
             batch, size = [], 0
         batch.append(message)

@@ -82,6 +82,7 @@ async def test_a_thousand_strangers_with_large_bodies_do_not_matter(tmp_path: Pa
             grown = process.memory_info().rss - before
             statuses = {task.result() for task in strangers}
             print(f"{STRANGERS} strangers: {grown / 2**20:.0f} MiB more, {served} reports served")
+            assert 413 in statuses
             assert statuses <= {0, 413, 503}
             assert len(process.net_connections("tcp")) > STRANGERS, "they are still connected"
             assert grown < BOUND
