@@ -4,14 +4,16 @@ import asyncio
 import errno
 import logging
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from appliance.gateway import nft
 from appliance.gateway.config import GatewayConfig, GatewayStatus
 from appliance.gateway.errors import GatewayError
+from appliance.gateway.filter import parse_filter
 from appliance.gateway.routes import PROTOCOL, TABLE, plan_routes, plan_rules
-from appliance.gateway.ruleset import ignored_entries, render_removal, render_ruleset
+from appliance.gateway.ruleset import render_removal, render_ruleset
 from appliance.gateway.settings import FORWARD_V4, FORWARD_V6, Settings, plan_settings
 from appliance.host import monitor, sysctl
 from appliance.host.capabilities import CAP_NET_ADMIN, has_capability
@@ -29,13 +31,22 @@ _DONE_ALREADY: Final = frozenset({errno.EEXIST, errno.ESRCH, errno.ENOENT})
 """Somebody was quicker: the route is there, or gone, as we wanted."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The ruleset that we loaded last, and how the kernel knows it."""
+
+    config: GatewayConfig
+    text: str
+    identity: nft.TableIdentity | None
+
+
 class LinuxGateway:
     """Everything of ours in this network namespace (the ``Gateway`` contract)."""
 
     def __init__(self, settings_record: Path) -> None:
         """Take the file in which changed kernel settings are remembered until they are undone."""
         self._settings = Settings(settings_record)
-        self._loaded: tuple[str, nft.TableIdentity | None] | None = None
+        self._loaded: _Loaded | None = None
         self._config: GatewayConfig | None = None
         self._lock = asyncio.Lock()
 
@@ -90,14 +101,20 @@ class LinuxGateway:
         return loaded or changed
 
     async def _load_ruleset(self, config: GatewayConfig) -> bool:
-        text = render_ruleset(config)
-        if self._loaded is not None and self._loaded == (text, nft.identify()):
+        if self._loaded is not None and self._loaded.config == config and self._is_in_force():
             return False
-        if ignored := ignored_entries(config):
+        allows, ignored = parse_filter(config.filter or ())
+        text = render_ruleset(config, allows)
+        if self._loaded is not None and self._loaded.text == text and self._is_in_force():
+            return False
+        if ignored:
             _log.warning("The packet filter has %d entries that allow nothing", ignored)
         await nft.load(text)
-        self._loaded = (text, nft.identify())
+        self._loaded = _Loaded(config, text, nft.identify())
         return True
+
+    def _is_in_force(self) -> bool:
+        return self._loaded is not None and nft.identify() == self._loaded.identity
 
     def _apply_rest(self, config: GatewayConfig) -> bool:
         try:

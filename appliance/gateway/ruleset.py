@@ -24,7 +24,6 @@ from appliance.gateway.filter import (
     PORT_PROTOCOLS,
     Allow,
     Ports,
-    parse_filter,
 )
 from appliance.gateway.ranges import Ranges
 from appliance.protocol.addresses import IPNetwork
@@ -68,15 +67,18 @@ _SET_TYPE: Final = {4: "ipv4_addr", 6: "ipv6_addr"}
 _ICMP_OF: Final = {4: ICMP, 6: ICMPV6}
 
 
-def render_ruleset(config: GatewayConfig) -> str:
-    """Write what replaces our table in one step, whether it exists or not."""
+def render_ruleset(config: GatewayConfig, allows: tuple[Allow, ...]) -> str:
+    """Write what replaces our table in one step, whether it exists or not.
+
+    ``allows`` is the config's filter, parsed; without a filter it counts for nothing.
+    """
     if not _INTERFACE_NAME.fullmatch(config.interface):
         raise GatewayError(
             f"{config.interface[:20]!r} cannot be an interface name; "
             "use up to 15 letters, digits, dots and dashes."
         )
     lines = [render_removal().rstrip(), f"table inet {TABLE} {{"]
-    for block in (*_sets(config), *_chains(config)):
+    for block in (*_sets(config), *_chains(config, allows)):
         lines += [f"\t{line}" for line in block]
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -84,11 +86,6 @@ def render_ruleset(config: GatewayConfig) -> str:
 def render_removal() -> str:
     """Write what removes our table, whether it exists or not."""
     return f"table inet {TABLE}\ndelete table inet {TABLE}\n"
-
-
-def ignored_entries(config: GatewayConfig) -> int:
-    """Count entries of the filter that allow nothing because we cannot read them."""
-    return parse_filter(config.filter or ()).ignored
 
 
 def internet(local_networks: Iterable[IPNetwork], version: int) -> Ranges:
@@ -117,15 +114,15 @@ def _set(name: str, version: int, elements: Ranges) -> list[str]:
     return [f"set {name} {{", *body, "}"]
 
 
-def _chains(config: GatewayConfig) -> Iterator[list[str]]:
+def _chains(config: GatewayConfig, allows: tuple[Allow, ...]) -> Iterator[list[str]]:
     yield _chain("prerouting", _prerouting(config), "filter hook prerouting priority mangle")
     yield _chain("mark_output", _mark_output(config), "route hook output priority mangle")
     if config.filter is None:
         yield from _closed_chains(config)
         return
-    for number, allow in enumerate(parse_filter(config.filter).allows):
+    for number, allow in enumerate(allows):
         yield _chain(f"allow{number}", _allow(allow))
-    yield _chain("admit", _admit(config))
+    yield _chain("admit", _admit(allows))
     yield _chain("from_mesh_to_us", _from_mesh_to_us())
     yield _chain("from_mesh_on", _from_mesh_on(config))
     yield _chain(
@@ -221,12 +218,12 @@ def _postrouting() -> Iterator[str]:
     yield f"meta mark and {MARK_MASK:#x} == {SUBNET_MARK:#x} masquerade"
 
 
-def _admit(config: GatewayConfig) -> Iterator[str]:
+def _admit(allows: tuple[Allow, ...]) -> Iterator[str]:
     """Let in what the filter allows; answers need no rule."""
     yield "ct state vmap { established : accept, related : accept, invalid : drop }"
     yield "icmp type redirect drop"
     yield "icmpv6 type { nd-router-advert, nd-redirect } drop"
-    for number, allow in enumerate(parse_filter(config.filter or ()).allows):
+    for number, allow in enumerate(allows):
         yield f"{_match(allow.version, 'saddr', allow.sources)}jump allow{number}"
     yield "counter drop"
 

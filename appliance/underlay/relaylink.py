@@ -31,8 +31,9 @@ PIN_PREFIX: Final = "sha256-raw:"
 
 READ_SIZE: Final = 256 * 1024
 
-# Ours. What waits for the relay is this much here, plus TLS and kernel (below): at 120 Mbit/s
-# 256 KiB are 17 ms, at 10 Mbit/s 210 ms; four writes of 64 KiB, so that a burst of one flow fits.
+# Ours. What waits for the relay is this much here, 128 KiB more in asyncio's layers, and 128 KiB in
+# the kernel (below), 512 KiB in all: 34 ms at 120 Mbit/s, 420 ms at 10 Mbit/s. Less than four
+# bursts of 64 KiB here, and one TCP flow loses whole bursts and half its speed.
 MAX_UNSENT: Final = 256 * 1024
 # Ours: DISCO may pass when data may not: a few hundred datagrams.
 MAX_UNSENT_DISCO: Final = MAX_UNSENT + 64 * 1024
@@ -75,7 +76,12 @@ class RelayLink(asyncio.BufferedProtocol):
     @property
     def is_open(self) -> bool:
         """Whether packets can be sent."""
-        return self.session.state is State.RUNNING and not self.closed.done()
+        transport = self._transport
+        return (
+            self.session.state is State.RUNNING
+            and transport is not None
+            and not transport.is_closing()
+        )
 
     def send_packets(self, to: NodePublic, packets: Sequence[memoryview]) -> None:
         """Send WireGuard packets to a peer; those that find no room are dropped."""

@@ -58,7 +58,7 @@ class Region:
         self.is_running = False
         self.last_frame_at = float("-inf")
         self._owner = owner
-        self._used_at = 0.0
+        self._used_at = float("-inf")
         self._backoff = Backoff(MIN_BACKOFF_S, MAX_BACKOFF_S)
         self._waiting: deque[tuple[NodePublic, bytes, bool]] = deque(maxlen=MAX_WAITING)
         self._hurry = asyncio.Event()
@@ -101,6 +101,11 @@ class Region:
         self._backoff.reset()
         self._hurry.set()
 
+    def is_wanted(self) -> bool:
+        """Whether there should be a connection: it is home's, or was used lately."""
+        now = asyncio.get_running_loop().time()
+        return self.is_home or now - self._used_at < IDLE_S
+
     def retire(self) -> None:
         """Close for good: the relay map names another region by this number, or none."""
         self.is_home = False
@@ -123,7 +128,7 @@ class Region:
     async def run(self) -> None:
         """Keep the connection while it is wanted, opening it again when it breaks."""
         try:
-            while self._is_wanted():
+            while self.is_wanted():
                 await self._connect_once()
         finally:
             self.is_running = False
@@ -176,6 +181,9 @@ class Region:
         """Wait until the connection ends, is idle, or the relay falls silent."""
         loop = asyncio.get_running_loop()
         while not link.closed.done():
+            if not self.is_wanted():
+                link.close("it is no longer used")
+                break
             wait_s = link.session.next_timeout() - loop.time()
             if not self.is_home:
                 wait_s = min(wait_s, IDLE_CHECK_S)
@@ -184,13 +192,7 @@ class Region:
                 link.session.handle_timeout(loop.time())
             except ProtocolError as error:
                 link.close(str(error))
-            if not self._is_wanted():
-                link.close("idle")
         return link.closed.result()
-
-    def _is_wanted(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        return self.is_home or now - self._used_at < IDLE_S
 
     async def _pause(self, seconds: float) -> None:
         self._hurry.clear()
@@ -211,7 +213,7 @@ class Region:
     def _note_problem(self, problem: str) -> None:
         if problem != self.problem:
             self.problem = problem
-            if problem and self._is_wanted():
+            if problem and self.is_wanted():
                 _log.warning("%s Trying again.", problem)
             elif not problem:
                 _log.info("Relay %s is connected.", self.config.region_code or self.number)
@@ -335,7 +337,7 @@ class Relays:
         """Keep the connections until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
             for region in self._regions.values():
-                if region.is_home:
+                if region.is_wanted():
                     self._ensure_running(region)
             await asyncio.Event().wait()
 

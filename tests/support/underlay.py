@@ -1,16 +1,24 @@
 """Values that the underlay's tests share."""
 
+import datetime
 import itertools
 import os
-from collections.abc import Callable
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from appliance.protocol.addresses import AddrPort
 from appliance.protocol.keys import DiscoPrivate, NodePrivate
 from appliance.protocol.tailcfg import DerpMap, DerpNode, DerpRegion
+from appliance.relay.certificates import make_tls_context, prepare_certificate
 from appliance.underlay.config import Direct, PeerUnderlay, UnderlayConfig
+from tests.support.derp import RELAY
+from tests.support.relay import RunningRelay, running_relay
 
 PORT = 41641
 
@@ -75,3 +83,37 @@ def config(name: str, *peers: PeerUnderlay, **changes: object) -> UnderlayConfig
         "peers": {p.key: p for p in peers},
     }
     return UnderlayConfig(**(values | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class TlsRelay:
+    """A relay on this host, and how a relay map names it."""
+
+    running: RunningRelay
+    node: DerpNode
+
+    def map(self, number: int = 1) -> DerpMap:
+        return derp_map(DerpRegion(region_id=number, region_code=f"r{number}", nodes=(self.node,)))
+
+
+@asynccontextmanager
+async def tls_relay(directory: Path) -> AsyncIterator[TlsRelay]:
+    """Run a relay with a pinned certificate of its own for the length of the block."""
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    certificate = prepare_certificate(None, "127.0.0.1", RELAY.public(), directory, now)
+    async with running_relay(tls=make_tls_context(certificate)) as running:
+        node = DerpNode(
+            name="1a",
+            region_id=1,
+            host_name="127.0.0.1",
+            ipv4="127.0.0.1",
+            cert_name=certificate.pin or "",
+            derp_port=running.port,
+            stun_port=-1,
+        )
+        yield TlsRelay(running, node)
+
+
+def open_socket(family: socket.AddressFamily) -> socket.socket:
+    """Make a TCP socket without any mark."""
+    return socket.socket(family, socket.SOCK_STREAM)

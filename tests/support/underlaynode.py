@@ -27,7 +27,6 @@ from appliance.protocol.keys import DiscoPrivate, NodePrivate, NodePublic
 from appliance.protocol.tailcfg import DerpMap
 from appliance.underlay.config import (
     Direct,
-    Path as UnderlayPath,
     PeerUnderlay,
     UnderlayConfig,
     UnderlayMemory,
@@ -120,7 +119,7 @@ def pss_kb() -> int:
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
 
-def render(path: UnderlayPath) -> str:
+def render(path: Any) -> str:
     return f"direct {path.address}" if isinstance(path, Direct) else f"relay {path.region}"
 
 

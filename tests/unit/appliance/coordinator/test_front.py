@@ -16,7 +16,7 @@ async def test_the_key_is_told_to_clients_that_speak_noise() -> None:
             "publicKey": SERVER_KEY.public().text(),
         }
         assert (await realm.get("/key?v=38")).body == b""
-        for wrong in ("/key", "/key?v=", "/key?v=x", "/key?v=-1", "/key?v=²"):
+        for wrong in ("/key", "/key?v=", "/key?v=x", "/key?v=-1", "/key?v=%C2%B2"):
             assert (await realm.get(wrong)).status == 400
 
 

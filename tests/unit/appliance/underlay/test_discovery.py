@@ -214,9 +214,7 @@ def test_a_peers_useless_disco_key_harms_nobody() -> None:
 
 def test_a_peer_with_a_new_disco_key_has_restarted() -> None:
     discovery = started()
-    restarted = PeerUnderlay(
-        HOME.key, disco_key("again").public(), HOME.endpoints, 1, "home"
-    )
+    restarted = PeerUnderlay(HOME.key, disco_key("again").public(), HOME.endpoints, 1, "home")
     discovery.apply(config("laptop", restarted), 1.0)
     assert discovery.take_effects() == [RouteChanged(HOME.key, Route()), PeerRestarted(HOME.key)]
     discovery.receive_datagram(sealed(Ping(b"t" * 12), "again"), SOURCE, 1.0)

@@ -80,7 +80,9 @@ async def test_a_burst_of_the_device_comes_out_as_packets_in_one_call(device: De
     loopback = opened(device, taken)
     packets = [bytes([i]) * 1312 for i in range(20)] + [b"the last"]
     name = ("127.0.0.1", loopback.address_of(HOME).port)
-    device.sock.sendmsg([b"".join(packets)], [(UDP, SEGMENT, (1312).to_bytes(2, "little"))], 0, name)
+    device.sock.sendmsg(
+        [b"".join(packets)], [(UDP, SEGMENT, (1312).to_bytes(2, "little"))], 0, name
+    )
     await taken.wait_for(21)
     assert [packet for _, packet in taken.packets] == packets
     assert taken.calls == 1
