@@ -316,7 +316,7 @@ class Agent:
     async def _watch_networks(self) -> None:
         async for _ in self.around.changes():
             if self._session is not None:
-                self._session.network_changed()
+                self._session.wishes_changed()
 
     async def _stop_session(self) -> None:
         if not self._wish.value.run:
@@ -352,7 +352,7 @@ class Agent:
     def _set_prefs(self, prefs: Prefs) -> None:
         self.change_state(prefs=prefs)
         if self._session is not None:
-            self._session.prefs_changed()
+            self._session.wishes_changed()
 
     def _forget_login(self) -> None:
         self.netmap = self._kept_netmap = None

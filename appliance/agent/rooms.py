@@ -30,9 +30,6 @@ class Underlay(Protocol):
     async def ping(self, peer: NodePublic, timeout_s: float = 5.0) -> PingResult | None:
         """Ping by the best path."""
 
-    def network_changed(self) -> None:
-        """Look again after a change of interfaces or routes."""
-
     async def netcheck(self) -> UnderlayStatus:
         """Measure the relays and our addresses now."""
 

@@ -117,15 +117,10 @@ class Session:
         """Make the machine match the new netmap soon."""
         self._dirty.set()
 
-    def prefs_changed(self) -> None:
-        """Make the machine match new prefs, and tell the coordinator."""
+    def wishes_changed(self) -> None:
+        """Make the machine match new prefs or networks, and tell the coordinator."""
         self._dirty.set()
         self._control.refresh()
-
-    def network_changed(self) -> None:
-        """Look again at everything that depends on the machine's networks."""
-        self._underlay.network_changed()
-        self.prefs_changed()
 
     async def ping(self, peer: NodePublic, timeout_s: float) -> PingResult | None:
         """Ping a peer on the discovery level."""

@@ -21,6 +21,7 @@ from appliance.aio.http1 import Http1Client, Http1Limits, HttpRequest, HttpRespo
 from appliance.aio.http2 import Http2Client, open_http2
 from appliance.aio.noise_stream import NoiseStream, finish_handshake, start_handshake
 from appliance.aio.stream import TcpStream
+from appliance.aio.tls import client_context
 from appliance.controlclient.config import ControlConfig
 from appliance.controlclient.errors import (
     CertificateError,
@@ -184,10 +185,7 @@ class Dialer:
         if self._url.is_tls and self._tls is None:
             file = self._config.ca_file
             try:
-                self._tls = ssl.create_default_context(cafile=file)
-                # From Python 3.13 on it would refuse what owners' own CAs are often made like,
-                # and what the system's other programs and stock clients accept.
-                self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
+                self._tls = client_context(file)
             except OSError as error:
                 raise CertificateError(
                     f"The CA file {file} cannot be used: {error.strerror or error}.",

@@ -31,10 +31,16 @@ class TunnelLink:
         self.interface = interface
 
     def find(self, kind: str) -> Link | None:
-        """Return our interface, None when there is none of that name; another's is an error."""
+        """Return our interface, None when there is none of that name; another's is an error.
+
+        One of ours from a time when another driver was in use is removed.
+        """
         with RtNetlink() as rtnetlink:
             link = rtnetlink.link(self.interface)
         if link is None:
+            return None
+        if link.alias == ALIAS and link.kind != kind:
+            self.delete()
             return None
         # Without alias and switched off: an earlier run died between making and claiming it.
         unclaimed = link.alias is None and not link.is_up

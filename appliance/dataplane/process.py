@@ -168,6 +168,14 @@ async def eventually(condition: Callable[[], bool], timeout_s: float) -> bool:
     return True
 
 
+def program_of(pid: int) -> Path | None:
+    """Return the program file of a process; None when it cannot be seen."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink()
+    except OSError:
+        return None
+
+
 def is_running(pid: int) -> bool:
     """Whether the process lives."""
     try:

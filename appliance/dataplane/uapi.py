@@ -4,7 +4,7 @@ import asyncio
 from typing import Final
 
 from appliance.dataplane import process
-from appliance.dataplane.discover import WireGuardGo
+from appliance.dataplane.discover import WireGuardGo, examine
 from appliance.dataplane.errors import DataplaneError, DeviceGoneError
 from appliance.dataplane.tunnel import TunnelDataplane
 from appliance.protocol.errors import ProtocolError
@@ -45,9 +45,17 @@ class UapiDataplane(TunnelDataplane):
         if control is None or link is None:
             control = await process.start(self._program.path, self.interface)
         self._control = control
+        if adopted:
+            await asyncio.to_thread(self._recognise, control.pid)
         await asyncio.to_thread(self._link.claim)
         await self._wait_until_up()
         return adopted
+
+    def _recognise(self, pid: int) -> None:
+        """Name the program that really runs: an earlier run may have started another one."""
+        path = process.program_of(pid)
+        if path is not None and path != self._program.path:
+            self._program = examine(path) or self._program
 
     def _disconnect(self) -> None:
         if self._control is not None:

@@ -18,6 +18,7 @@ import msgspec
 
 from appliance.aio.http1 import Http1Client, Http1Limits, HttpRequest
 from appliance.aio.stream import TcpStream
+from appliance.aio.tls import client_context
 from appliance.host.files import read_bounded
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.errors import ProtocolError
@@ -73,7 +74,7 @@ class CoordinatorAdmission:
     def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
         """Take the URL of the question; ``tls`` replaces the system's trusted certificates."""
         self._parts = urlsplit(url)
-        self._tls = (tls or ssl.create_default_context()) if self._parts.scheme == "https" else None
+        self._tls = (tls or client_context()) if self._parts.scheme == "https" else None
         self._slots = asyncio.Semaphore(MAX_QUESTIONS)
 
     async def __call__(self, node: NodePublic, source: IPAddress | None) -> bool:

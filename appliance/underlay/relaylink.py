@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from appliance.aio.tls import client_context
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.derp.client import DerpClientSession, Event, State
 from appliance.protocol.errors import ProtocolError
@@ -257,7 +258,7 @@ def _keep_alive(sock: socket.socket) -> None:
 
 def tls_context(node: DerpNode) -> ssl.SSLContext:
     """Build the trust for one relay, as the relay map asks for it."""
-    context = ssl.create_default_context()
+    context = client_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if node.insecure_for_tests or node.cert_name.startswith(PIN_PREFIX):
         context.check_hostname = False

@@ -133,7 +133,7 @@ class Region:
         finally:
             self.is_running = False
             self.close("it is no longer needed")
-            self.link = None
+            self.link, self.problem = None, ""
             self._owner.changed()
 
     async def _connect_once(self) -> None:

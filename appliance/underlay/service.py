@@ -129,7 +129,10 @@ class UnderlayService:
         self._publish_soon()
 
     async def run(self) -> None:
-        """Keep the paths until cancelled; the device must hold its port before."""
+        """Keep the paths until cancelled; the device must hold its port before.
+
+        Raises what the device raised when it could not be moved or read.
+        """
         if self._config is None:
             raise UnderlayError("Give the underlay a config before it runs.")
         try:
@@ -142,6 +145,10 @@ class UnderlayService:
                 self._tasks.create_task(self._follow_network(), name="network monitor")
                 self._settle()
                 await self._failed
+        except BaseExceptionGroup:
+            if self._failed.done():
+                self._failed.result()
+            raise
         finally:
             self._close()
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 import sys
 from pathlib import Path
 
+from appliance.aio.tls import client_context
 from appliance.controlclient.config import ControlConfig, ControlUrl, NodeReport
 from appliance.controlclient.service import ControlClient
 from appliance.protocol.addresses import AddrPort, parse_ip
@@ -58,9 +58,7 @@ class Member:
     async def _open_relay(
         self,
     ) -> tuple[DerpClientSession, asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_connection(
-            self._host, 443, ssl=ssl.create_default_context()
-        )
+        reader, writer = await asyncio.open_connection(self._host, 443, ssl=client_context())
         session = DerpClientSession(
             self._node,
             self._host,

@@ -65,11 +65,29 @@ class StockClient:
             )
         wait_until(self._socket.is_socket, f"{name} listens")
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        command = [str(require_peer("tailscale")), f"--socket={self._socket}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=15, check=False)
+    def run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, timeout=15, check=False
+        )
         assert done.returncode == 0, done.stderr.decode() + self.log.read_text()[-3000:]
         return done.stdout.decode()
+
+    def fetch(self, address: str) -> str:
+        """Get a page of a peer; `nc` ends with its input, so that stays open."""
+        with subprocess.Popen(
+            self.command("nc", address, "80"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as netcat:
+            assert netcat.stdin is not None
+            assert netcat.stdout is not None
+            netcat.stdin.write(b"GET / HTTP/1.0\r\n\r\n")
+            netcat.stdin.flush()
+            try:
+                return netcat.stdout.read().decode()
+            finally:
+                netcat.kill()
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(require_peer("tailscale")), f"--socket={self._socket}", *arguments]
 
     def up(self, *flags: str) -> None:
         self.run("up", f"--login-server={self.program.url}", f"--hostname={self.name}", *flags)
@@ -184,9 +202,8 @@ def test_an_approved_route_an_exit_and_a_published_host_reach_the_others(world: 
     wait_until(lambda: len(world.admin.node("camera").routes) == 3, "the advertised routes")
     assert LAN not in world.peer("laptop", "camera")["AllowedIPs"]
     world.admin.approve_routes("camera", (LAN, "exit"))
-    peer = wait_until(
-        lambda: (p := world.peer("laptop", "camera")) if LAN in p["AllowedIPs"] else {}, "the route"
-    ) or world.peer("laptop", "camera")
+    wait_until(lambda: LAN in world.peer("laptop", "camera")["AllowedIPs"], "the route")
+    peer = world.peer("laptop", "camera")
     assert peer["AllowedIPs"][2:] == [LAN, "0.0.0.0/0", "::/0"]
     assert peer["PrimaryRoutes"] == [LAN]
     own = world.netmap("camera")
@@ -207,10 +224,7 @@ def test_an_approved_route_an_exit_and_a_published_host_reach_the_others(world: 
 def test_a_person_lets_a_device_in_that_then_expires_and_is_deleted(world: World) -> None:
     tablet = world.client("tablet")
     login = subprocess.Popen(
-        [
-            *(str(require_peer("tailscale")), f"--socket={tablet._socket}", "up"),
-            *(f"--login-server={world.program.url}", "--hostname=tablet"),
-        ],
+        tablet.command("up", f"--login-server={world.program.url}", "--hostname=tablet"),
         stderr=subprocess.PIPE,
     )
     try:
@@ -281,6 +295,4 @@ def test_the_library_of_1_90_joins_follows_changes_and_is_reached(world: World) 
     world.admin.edit_node("laptop", EditNode(name="desk"))
     wait_until(lambda: world.peer("phone", "desk"), "it follows a new name")
     world.admin.edit_node("desk", EditNode(name=""))
-    request = b"GET / HTTP/1.0\r\n\r\n"
-    address = world.admin.node("phone").addresses[0]
-    assert "hello from the phone" in world.laptop.run("nc", address, "80", stdin=request)
+    assert "hello from the phone" in world.laptop.fetch(world.admin.node("phone").addresses[0])

@@ -20,7 +20,7 @@ _LOOKS: Final = {
     "settings": ["sysctl", "--all", "--pattern", r"^net\."],
 }
 # What the kernel counts, or derives from what passes.
-_LIVELY: Final = re.compile(r"nf_conntrack_count|lft \w+|expires \w+")
+_LIVELY: Final = re.compile(r"net.netfilter.nf_conntrack_count = \d+\n")
 
 
 def look_at(host: Host) -> dict[str, str]:

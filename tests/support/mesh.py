@@ -7,6 +7,7 @@ either of them in the same words.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Node:
 
             def listening() -> bool:
                 daemon.check_alive()
-                return self.socket.is_socket()
+                return _answers(self.socket)
 
             wait_until(listening, 10, f"{self.label} on {self.host.name} listens\n{daemon.log}")
         return self.daemon
@@ -209,6 +210,16 @@ class Phone:
             f'    state_dir "{self._directory}"\n'
             "  }\n}\n" + "".join(sites)
         )
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody listens; a killed daemon leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _base_name(peer: dict[str, Any]) -> str:

@@ -112,11 +112,10 @@ class Pulse:
                 self._send()
                 due = max(due + self._pace_s, time.monotonic())
                 self._listen_until(due)
-            while self.lost_yet_to_come() and time.monotonic() < due + _LATE_S:
+            while self._expects_answers() and time.monotonic() < due + _LATE_S:
                 self._listen_until(time.monotonic() + self._pace_s)
 
-    def lost_yet_to_come(self) -> bool:
-        """Whether a recent beat may still be answered."""
+    def _expects_answers(self) -> bool:
         now = time.monotonic()
         return any(b.answered is None and now - b.sent < _LATE_S for b in self.beats()[-100:])
 

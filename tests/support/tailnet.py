@@ -43,7 +43,7 @@ from tests.support.streams import MemoryStream, stream_pair
 SERVER_KEY = MachinePrivate.from_seed(b"coordinator of tests".ljust(32))
 SETTINGS = parse_settings(
     """
-    server_url = "https://vpn.example.org"
+    server_url = "https://203.0.113.5"
     base_domain = "mesh.test"
     """
 )
@@ -88,7 +88,7 @@ class Realm:
 
     async def get(self, target: str, method: str = "GET", body: bytes = b"") -> HttpResponse:
         """Ask the plain HTTP side."""
-        request = HttpRequest(method, target, (("Host", "vpn.example.org"),), body)
+        request = HttpRequest(method, target, (("Host", "203.0.113.5"),), body)
         return await Http1Client(self.stream()).request(request)
 
     async def node(self, number: int, **fields: object) -> "NodeClient":
@@ -138,7 +138,7 @@ class NodeClient:
     async def connect(self, stream: Stream, *, server: MachinePublic | None = None) -> None:
         handshake = start_handshake(self.machine, server or SERVER_KEY.public(), VERSION)
         headers = (
-            ("Host", "vpn.example.org"),
+            ("Host", "203.0.113.5"),
             ("Upgrade", UPGRADE),
             ("Connection", "upgrade"),
             (HANDSHAKE_HEADER, handshake.header_value),

@@ -98,9 +98,9 @@ async def test_a_device_waits_until_an_admin_lets_it_in() -> None:
     async with running_realm() as realm, asyncio.TaskGroup() as tasks:
         node = await realm.node(1)
         asked = await node.register()
-        assert asked.auth_url.startswith("https://vpn.example.org/register/")
+        assert asked.auth_url.startswith("https://203.0.113.5/register/")
         assert (await node.register()).auth_url == asked.auth_url
-        page = await realm.get(asked.auth_url.removeprefix("https://vpn.example.org"))
+        page = await realm.get(asked.auth_url.removeprefix("https://203.0.113.5"))
         assert b"latchkey admin nodes register" in page.body
         waiting = tasks.create_task(node.register(followup=asked.auth_url))
         await asyncio.sleep(0.02)
@@ -130,7 +130,7 @@ async def test_a_device_that_is_turned_away_is_told_so() -> None:
 async def test_a_followup_from_before_a_restart_gets_a_new_page() -> None:
     async with running_realm() as realm:
         node = await realm.node(1)
-        answer = await node.register(followup="https://vpn.example.org/register/000000000000")
+        answer = await node.register(followup="https://203.0.113.5/register/000000000000")
         assert answer.auth_url
         assert not answer.auth_url.endswith("000000000000")
 

@@ -179,7 +179,7 @@ async def test_a_ping_goes_down_the_stream_and_its_answer_comes_back() -> None:
         ping = (await one.next()).ping_request
         assert ping is not None
         assert (ping.types, ping.ip, ping.url_is_noise) == ("disco", "100.64.0.2", True)
-        path = ping.url.removeprefix("https://vpn.example.org")
+        path = ping.url.removeprefix("https://203.0.113.5")
         answer = b'{"Type":"disco","LatencySeconds":0.5,"Endpoint":"192.0.2.1:9"}'
         assert (await two.post(path, answer)).status == 404, "not from another machine"
         assert (await one.post(path, answer)).status == 200
@@ -212,6 +212,6 @@ async def test_a_node_serves_a_request_of_ours() -> None:
         assert ping is not None
         assert ping.types == "c2n"
         reply = b'HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n{"a":1}'
-        await one.post(ping.url.removeprefix("https://vpn.example.org"), reply)
+        await one.post(ping.url.removeprefix("https://203.0.113.5"), reply)
         answer = await asked
         assert (answer.status, answer.body) == (200, {"a": 1})

@@ -355,6 +355,21 @@ def test_somebody_elses_interface_is_left_alone(sides: tuple[Side, Side], what: 
     assert left.interface in left.box.run("ip link")
 
 
+def test_our_interface_of_another_driver_is_replaced(sides: tuple[Side, Side]) -> None:
+    left, _ = sides
+    left.box.run(f"ip link add {left.interface} type bridge")
+    left.box.run(f"ip link set {left.interface} alias latchkey")
+
+    async def work() -> None:
+        driver = left.driver()
+        await driver.open()
+        await driver.apply(left.config())
+        assert driver.observe().listen_port == PORT
+        await driver.close(remove=True)
+
+    left.box.do(work)
+
+
 def test_a_device_that_disappears_is_reported_and_can_be_opened_again(
     sides: tuple[Side, Side],
 ) -> None:

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from appliance.aio.tls import client_context
+
 _DAY: Final = datetime.timedelta(days=1)
 
 
@@ -66,7 +68,7 @@ class Authority:
 
     def context(self) -> ssl.SSLContext:
         """What a client needs to trust this lab only."""
-        return ssl.create_default_context(cafile=str(self.file))
+        return client_context(self.file)
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey
