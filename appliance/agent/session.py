@@ -156,7 +156,7 @@ class Session:
         await rooms.dataplane.open()
 
     async def _follow_plans(self) -> None:
-        """Configure after every change; the underlay runs once the device holds its port."""
+        """Configure after every change; the rest runs once the device holds its port."""
         async with asyncio.TaskGroup() as tasks:
             started = False
             while True:
@@ -166,6 +166,7 @@ class Session:
                     await reconfigure(self._owner.rooms, self._underlay, inputs)
                     if not started:
                         tasks.create_task(self._underlay.run(), name="underlay")
+                        tasks.create_task(self._owner.rooms.gateway.guard(), name="gateway guard")
                         started = True
                     self._asked = False
                     self._owner.configured(done=True)

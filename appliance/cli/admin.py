@@ -330,7 +330,7 @@ def _change_published(client: AdminClient, options: argparse.Namespace) -> Any:
 
 def _netmap(client: AdminClient, options: argparse.Namespace) -> Any:
     reply = client.ask_node(options.node, AskNode(path="/debug/netmap"))
-    if reply.status != 200:
+    if reply.status != 200 or not isinstance(reply.body, dict) or "current" not in reply.body:
         raise AdminApiError(
             f"{options.node} answered {reply.status}: its client does not show its netmap.",
             "refused",

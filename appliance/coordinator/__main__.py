@@ -3,9 +3,12 @@
 import argparse
 import asyncio
 import logging
+import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.coordinator.relayport import RelayFactory
@@ -13,6 +16,7 @@ from appliance.coordinator.service import Resources, Service
 from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
 from appliance.exit_status import ExitStatus
 from appliance.host.errors import FileProblemError
+from appliance.host.notify import Notifier
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
             print(f"{arguments.config} is fine.")
             return ExitStatus.OK
         _set_up_logging(verbose=settings.verbose or arguments.verbose)
+        _raise_file_limit()
         resources = Resources.acquire(settings)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -90,14 +95,27 @@ def _set_up_logging(*, verbose: bool) -> None:
 
 async def _run(settings: Settings, resources: Resources, make_relay: RelayFactory | None) -> None:
     service = Service(settings, resources, make_relay)
-    task = asyncio.current_task()
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _stop, task)
-    try:
-        await service.run()
-    except asyncio.CancelledError:
-        _log.info("Stopped.")
+    with suppress(asyncio.CancelledError):
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(service.run(), name="service")
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, serving.cancel)
+            loop.add_signal_handler(
+                signal.SIGHUP, lambda: tasks.create_task(service.reload(), name="reload")
+            )
+            notifier.ready()
+            await serving
+    notifier.stopping()
+    _log.info("Stopped.")
+
+
+def _raise_file_limit() -> None:
+    """Use all file descriptors we may: each connection costs one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -107,11 +125,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _stop(task: "asyncio.Task[None] | None") -> None:
-    if task is not None:
-        task.cancel()
 
 
 if __name__ == "__main__":

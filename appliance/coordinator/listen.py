@@ -29,6 +29,12 @@ def load_tls(settings: TlsSettings) -> ssl.SSLContext | None:
     # The node knows whether it has AES in hardware; an embedded relay gains a tenth by it.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
+    renew_tls(context, settings)
+    return context
+
+
+def renew_tls(context: ssl.SSLContext, settings: TlsSettings) -> None:
+    """Read the certificate again, for the connections to come."""
     try:
         context.load_cert_chain(settings.cert, settings.key)
     except (OSError, ssl.SSLError) as error:
@@ -38,7 +44,6 @@ def load_tls(settings: TlsSettings) -> ssl.SSLContext | None:
             f"{reason}. Check that both exist, belong together, and may be read by this user.",
             ExitStatus.CERTIFICATE_UNREADABLE,
         ) from None
-    return context
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -1,46 +1,25 @@
-"""The map stream as bytes, and the task that keeps one going.
-
-Each message: length (4, little-endian) | body. The body is JSON, or one zstd frame of it when the
-client asked for that. Source: tailscale control/controlclient/direct.go, 2026-08.
-"""
+"""The task that keeps one map stream going."""
 
 import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-import zstandard
-
 from appliance.aio.http2.server import Http2Exchange
+from appliance.coordinator.change import Change
+from appliance.coordinator.frames import Framer
+from appliance.coordinator.mapper.session import MapSession
+from appliance.coordinator.mapper.view import View
 from appliance.coordinator.polls import Poll
 from appliance.coordinator.presence import Presence
 from appliance.coordinator.state import State
-from appliance.protocol.tailcfg import MapRequest, MapResponse, encode
+from appliance.protocol.tailcfg import MapRequest, MapResponse
 
 KEEPALIVE_MIN_S: Final = 50.0
 KEEPALIVE_SPREAD_S: Final = 9.0
 """Stock clients give up after 120 s of silence; the spread keeps many nodes from coming at once."""
 
-_LEVEL: Final = 1
-"""Deltas are too small for more to matter; a first map of 50 nodes shrinks to a tenth anyway."""
-
-_COMPRESSOR: Final = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=True)
-
 Send = Callable[[bytes], Awaitable[None]]
-
-
-def frame(message: MapResponse, *, compress: bool) -> bytes:
-    """Encode one message with its length."""
-    body = encode(message)
-    if compress:
-        body = _COMPRESSOR.compress(body)
-    return len(body).to_bytes(4, "little") + body
-
-
-# Byte-identical each time: newer clients learn the compressed bytes and skip decoding them.
-_KEEPALIVE: Final = {
-    compress: frame(MapResponse(keep_alive=True), compress=compress) for compress in (True, False)
-}
 
 
 class MapStreams:
@@ -50,6 +29,11 @@ class MapStreams:
         self._state = state
         self._presence = presence
         self._clock = clock
+        self._framer = Framer()
+        state.subscribe(self._on_change)
+        # Byte-identical each time: newer clients learn the compressed bytes and skip decoding.
+        keepalive = MapResponse(keep_alive=True)
+        self._keepalive = {c: self._framer.frame(keepalive, compress=c) for c in (True, False)}
 
     async def serve(self, exchange: Http2Exchange, node_id: int, request: MapRequest) -> None:
         """Send the whole netmap, then every change, until the client or the node goes."""
@@ -58,16 +42,25 @@ class MapStreams:
         try:
             await exchange.start(200)
             first = poll.session.first(self._state.view, self._clock())
-            await exchange.send(frame(first, compress=compress))
+            await exchange.send(self._framer.frame(first, compress=compress))
             while await self._turn(poll, exchange.send, compress=compress):
                 pass
         finally:
             self._presence.close(poll)
 
+    async def serve_once(self, exchange: Http2Exchange, node_id: int, request: MapRequest) -> None:
+        """Send the whole netmap and end."""
+        message = MapSession(node_id).first(self._state.view, self._clock())
+        compress = request.compress == "zstd"
+        await exchange.respond(200, body=self._framer.frame(message, compress=compress))
+
+    def _on_change(self, _view: View, change: Change) -> None:
+        self._framer.forget(change.nodes)
+
     async def _turn(self, poll: Poll, send: Send, *, compress: bool) -> bool:
         """Wait for news and send them; False when the stream is over."""
         if not await poll.wait(_keepalive_s()):
-            await send(_KEEPALIVE[compress])
+            await send(self._keepalive[compress])
             return True
         if poll.replaced:
             return False
@@ -80,7 +73,8 @@ class MapStreams:
             messages = poll.session.next(view, change) if change else []
             messages += [MapResponse(ping_request=ping) for ping in pings]
         if messages:
-            await send(b"".join(frame(message, compress=compress) for message in messages))
+            framed = (self._framer.frame(message, compress=compress) for message in messages)
+            await send(b"".join(framed))
         return not deleted
 
 

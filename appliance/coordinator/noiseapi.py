@@ -4,10 +4,7 @@ The machine key of the connection is the only identity; a node key in a request 
 belongs to that machine.
 """
 
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, TypeVar
 
 from appliance.aio.errors import RequestRefusedError
@@ -15,8 +12,7 @@ from appliance.aio.http2.budget import ByteBudget
 from appliance.aio.http2.server import Http2Exchange, Http2Limits, serve_http2
 from appliance.aio.messages import HttpResponse, json_response, text_response
 from appliance.aio.noise_stream import NoiseStream
-from appliance.coordinator.mapper.session import MapSession
-from appliance.coordinator.mapstream import MapStreams, frame
+from appliance.coordinator.mapstream import MapStreams
 from appliance.coordinator.pings import PATH_PREFIX, Pings
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import MIN_CAP_VERSION
@@ -25,8 +21,6 @@ from appliance.coordinator.state import State
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.keys import MachinePublic
 from appliance.protocol.tailcfg import MapRequest, RegisterRequest, decode, encode
-
-_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -55,7 +49,6 @@ class NoiseApi:
     registrar: Registrar
     streams: MapStreams
     pings: Pings
-    clock: Callable[[], datetime]
     of_nodes: Http2Limits
     of_strangers: Http2Limits
 
@@ -63,8 +56,6 @@ class NoiseApi:
         """Serve one connection until it ends."""
         machine_key = stream.peer
         limits = self.of_nodes if self._is_known(machine_key) else self.of_strangers
-        if stream.version < MIN_CAP_VERSION:
-            _log.info("Machine %s has too old a client.", machine_key.short)
 
         async def handle(exchange: Http2Exchange) -> None:
             await self._handle(machine_key, exchange)
@@ -109,9 +100,7 @@ class NoiseApi:
         elif request.omit_peers:
             await exchange.respond(200)
         else:
-            message = MapSession(node_id).first(self.state.view, self.clock())
-            body = frame(message, compress=request.compress == "zstd")
-            await exchange.respond(200, body=body)
+            await self.streams.serve_once(exchange, node_id, request)
 
 
 def limits_of_nodes() -> Http2Limits:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import h11
+import msgspec
 
 from appliance.coordinator.errors import RefusedError
 from appliance.coordinator.polls import Polls
@@ -91,7 +92,7 @@ class Pings:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._open[token] = _Question(machine_key, answer)
         try:
-            poll.ask(_with_url(question, self._base + token))
+            poll.ask(msgspec.structs.replace(question, url=self._base + token))
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError:
@@ -101,16 +102,6 @@ class Pings:
             ) from None
         finally:
             del self._open[token]
-
-
-def _with_url(question: PingRequest, url: str) -> PingRequest:
-    return PingRequest(
-        url=url,
-        types=question.types,
-        ip=question.ip,
-        url_is_noise=question.url_is_noise,
-        payload=question.payload,
-    )
 
 
 def _encode_request(method: str, path: str, body: bytes) -> bytes:

@@ -52,7 +52,10 @@ class Registrar:
         try:
             return await self._register(machine_key, request)
         except RefusedError as refusal:
-            _log.info("Refused a registration of machine %s: %s", machine_key.short, refusal)
+            # Strangers cannot fill the log; the refusal is shown on the device itself.
+            known = self._state.snapshot.nodes_of_machine(machine_key)
+            level = logging.INFO if known else logging.DEBUG
+            _log.log(level, "Refused machine %s: %s", machine_key.short, refusal)
             return RegisterResponse(error=str(refusal))
 
     def pending(self) -> list[Pending]:

@@ -5,6 +5,7 @@ Whoever has a connection gives it to ``serve_stream``; ``service`` listens and d
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from appliance.aio.http1 import serve_http1
@@ -18,7 +19,7 @@ from appliance.coordinator.mapstream import MapStreams
 from appliance.coordinator.model import Snapshot
 from appliance.coordinator.noiseapi import NoiseApi, limits_of_nodes, limits_of_strangers
 from appliance.coordinator.pings import Pings
-from appliance.coordinator.policy.engine import AllowAll
+from appliance.coordinator.policy.engine import AllowAll, Policy
 from appliance.coordinator.polls import Polls
 from appliance.coordinator.presence import Presence
 from appliance.coordinator.registrar import Registrar
@@ -41,10 +42,13 @@ class Coordinator:
         snapshot: Snapshot,
         private_key: MachinePrivate,
         clock: Clock,
+        policy: Policy | None = None,
         relay_site: RelaySite | None = None,
         relay_pin: str = "",
     ) -> None:
-        view = first_view(settle(snapshot, clock()), tailnet_of(settings, relay_pin), AllowAll())
+        view = first_view(
+            settle(snapshot, clock()), tailnet_of(settings, relay_pin), policy or AllowAll()
+        )
         self.state = State(store, view, clock)
         self._polls = Polls()
         self.state.subscribe(self._polls.on_change)
@@ -58,7 +62,6 @@ class Coordinator:
             registrar,
             MapStreams(self.state, self._presence, clock),
             pings,
-            clock,
             limits_of_nodes(),
             limits_of_strangers(),
         )
@@ -78,6 +81,10 @@ class Coordinator:
     async def serve_stream(self, stream: Stream) -> None:
         """Serve one connection until it ends."""
         await serve_http1(stream, self._front.handle)
+
+    async def use_policy(self, policy: Policy) -> None:
+        """Put another policy in force; every connected node hears of it."""
+        await self.state.replace_view(lambda view: replace(view, policy=policy))
 
     async def admit(self, key: NodePublic, _address: IPAddress | None) -> bool:
         """Whether a node may use the relay."""

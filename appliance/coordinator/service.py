@@ -14,7 +14,9 @@ from appliance.aio.listener import serve_connections
 from appliance.coordinator.admin import explain
 from appliance.coordinator.adminsocket import Admins, open_admin_socket
 from appliance.coordinator.errors import StartError
-from appliance.coordinator.listen import load_tls, open_listener
+from appliance.coordinator.listen import load_tls, open_listener, renew_tls
+from appliance.coordinator.policy.engine import Policy
+from appliance.coordinator.policy.load import load_policy
 from appliance.coordinator.relayport import EmbeddedRelay, RelayFactory
 from appliance.coordinator.server import Coordinator
 from appliance.coordinator.settings import Settings, parse_listen
@@ -38,6 +40,7 @@ class Resources:
 
     state_dir: StateDir
     database: Database
+    policy: Policy
     tls: ssl.SSLContext | None
     listener: socket.socket
     admins: Admins
@@ -47,6 +50,7 @@ class Resources:
     def acquire(cls, settings: Settings) -> "Resources":
         """Open everything, or raise ``StartError`` with nothing left open."""
         with ExitStack() as opened:
+            policy = load_policy(settings.policy_file)
             tls = load_tls(settings.tls)
             listener = opened.enter_context(open_listener(*settings.listen_address))
             state_dir = StateDir(Path(settings.state_dir))
@@ -58,7 +62,7 @@ class Resources:
                 open_admin_socket(Path(settings.admin_socket), admins)
             )
             opened.pop_all()
-        return cls(state_dir, database, tls, listener, admins, admin_socket)
+        return cls(state_dir, database, policy, tls, listener, admins, admin_socket)
 
     def release(self) -> None:
         """Close everything."""
@@ -84,6 +88,7 @@ class Service:
             resources.database.load(),
             resources.state_dir.noise_key(),
             utc_now,
+            resources.policy,
             self._relay.site if self._relay else None,
             pin,
         )
@@ -112,6 +117,18 @@ class Service:
                 ),
                 name="admin api",
             )
+
+    async def reload(self) -> None:
+        """Read the policy file and the certificate again; what is wrong stays as it was."""
+        try:
+            policy = load_policy(self._settings.policy_file)
+            if self._resources.tls is not None:
+                renew_tls(self._resources.tls, self._settings.tls)
+        except StartError as error:
+            _log.error("Not reloaded: %s", error)
+            return
+        await self._coordinator.use_policy(policy)
+        _log.info("Policy and certificate were read again.")
 
     async def _admit(self, key: NodePublic, address: IPAddress | None) -> bool:
         return await self._coordinator.admit(key, address)

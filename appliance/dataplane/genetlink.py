@@ -120,7 +120,9 @@ def parse_device(rows: Iterable[bytes]) -> WireGuardDevice:
             _add_peer(peers, dict(parse_attributes(raw)))
     private_raw = own.get(_DEVICE_PRIVATE_KEY, b"")
     return WireGuardDevice(
-        private_key=NodePrivate(private_raw) if any(private_raw) else None,
+        private_key=NodePrivate(private_raw)
+        if len(private_raw) == 32 and any(private_raw)
+        else None,
         listen_port=number(own.get(_DEVICE_LISTEN_PORT, b"")),
         fwmark=number(own.get(_DEVICE_FWMARK, b"")),
         peers=peers,

@@ -26,7 +26,7 @@ class NetworkMonitor:
         self.state = Latest(self.read())
 
     def read(self) -> NetworkState:
-        """Read the state now; takes less than a millisecond."""
+        """Read the state now: 1 ms at home, 8 ms on a host with thirty interfaces."""
         with RtNetlink() as rtnetlink:
             return read_state(
                 rtnetlink.links(),

@@ -298,6 +298,7 @@ class Discovery:
                     self._effects.append(PeerRestarted(key))  # a key that becomes known is none
                 self._due.pop(key, None)
             peer = _Peer(wanted, private, PeerPath(self._new_tx_id))
+            peer.path.watch(now)
             self._peers[key] = peer
         peer.config = wanted
         peer.path.set_netmap_endpoints(wanted.endpoints, now)

@@ -40,9 +40,13 @@ ACTIVE_S: Final = 45.0
 DOUBT_S: Final = 10.0
 # Ours: should pongs get lost where pings pass, two nodes that ping back do it no faster.
 PING_BACK_INTERVAL_S: Final = 1.0
+# Ours: a search pings once more after this long. Firewalls open when a node sends, and the message
+# that makes the other one send may have been slower than our pings; or a ping was lost.
+REPEAT_S: Final = 0.5
 # Ours: an endpoint that WireGuard moved is put back at most this often.
 REASSERT_INTERVAL_S: Final = 1.0
-# Ours: a peer that pings us from afar is watched for traffic this long: two of its heartbeats.
+# Ours: a path that may be used without our doing is watched for traffic this long: two heartbeats
+# of a peer that pings us, or what is still on its way when a path has just been given up.
 WATCH_S: Final = 2 * HEARTBEAT_S + 1.0
 # Ours: a check ping of a doubtful path may take three times its round trip, within these bounds,
 # is tried twice, and a path is checked once a second at most. A path that dies while it carries
@@ -82,6 +86,7 @@ class PeerPath:
         self._heartbeat_at: float | None = None
         self._swept_at: float | None = None
         self._called_at: float | None = None
+        self._repeat_at: float | None = None
         self._trusted_until = 0.0
         self._doubted_until = 0.0
         self._check: _Check | None = None
@@ -120,8 +125,7 @@ class PeerPath:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due; None at rest."""
         due = [sent.at + PING_TIMEOUT_S for sent in self._sent.values()]
-        if self._heartbeat_at is not None:
-            due.append(self._heartbeat_at)
+        due += [at for at in (self._heartbeat_at, self._repeat_at) if at is not None]
         if self.state is PathState.DIRECT:
             due.append(self._trusted_until)
         if self.state is PathState.UNTRUSTED:
@@ -158,6 +162,10 @@ class PeerPath:
             self._step(PathInput.ADOPT, now)
             self.want(now)
 
+    def watch(self, now: float) -> None:
+        """Look out for traffic for a while."""
+        self._watch_until = now + WATCH_S
+
     def set_netmap_endpoints(self, addresses: Iterable[AddrPort], now: float) -> None:
         """Take the netmap's candidates; new ones are pinged at once while there is traffic."""
         self.candidates.set_netmap(addresses)
@@ -171,7 +179,7 @@ class PeerPath:
 
         A repeated transaction is the network's duplicate and gets no second pong.
         """
-        self._watch_until = now + WATCH_S
+        self.watch(now)
         candidate = self.candidates.hear(source, now)
         if candidate is None:
             return False
@@ -198,7 +206,8 @@ class PeerPath:
     def receive_call_me_maybe(self, addresses: Iterable[AddrPort], now: float) -> None:
         """Ping all candidates now: the peer has just opened its firewall for us."""
         self.candidates.set_called(addresses)
-        self._watch_until = now + WATCH_S
+        self.watch(now)
+        self._repeat_at = now + REPEAT_S
         for candidate in self.candidates:
             self._ping(candidate, now)
 
@@ -240,6 +249,8 @@ class PeerPath:
             self._distrust(now)
         if self._check is not None and now >= self._check.deadline:
             self._check_again(self._check, now)
+        if self._repeat_at is not None and now >= self._repeat_at:
+            self._repeat(now)
         if self._heartbeat_at is not None and now >= self._heartbeat_at:
             self._heartbeat(now)
         self._settle(now)
@@ -279,7 +290,14 @@ class PeerPath:
                 self._ping(candidate, now)
         if self._called_at is None or now - self._called_at >= PING_INTERVAL_S:
             self._called_at = now
+            self._repeat_at = now + REPEAT_S
             self._actions.append(SendCallMeMaybe())
+
+    def _repeat(self, now: float) -> None:
+        self._repeat_at = None
+        if self.state in (PathState.PROBING, PathState.UNTRUSTED):
+            for candidate in self.candidates:
+                self._ping(candidate, now)
 
     def _heartbeat(self, now: float) -> None:
         if not self.is_active(now):
@@ -390,18 +408,20 @@ class PeerPath:
             self.best = None
         if self.state is PathState.RELAYED:
             self._sent.clear()
+            self._repeat_at = None
         if self.state is not PathState.DIRECT:
             self._check = self._peers_choice = None
         if self.state is PathState.RELAYED and what is not PathInput.SILENCE:
-            self._stay_put()
+            self._stay_put(now)
         route = self._planned_route()
         if route != self._route:
             self._route = route
             self._asserted_at = now
             self._actions.append(SetRoute(route))
 
-    def _stay_put(self) -> None:
-        """Put the endpoint back where WireGuard roamed, for nobody will watch it now."""
+    def _stay_put(self, now: float) -> None:
+        """Put the endpoint back if WireGuard roamed, and see whether it does so again."""
+        self.watch(now)
         if self._roamed_to is not None:
             self._roamed_to = None
             self._actions.append(SetRoute(Route()))

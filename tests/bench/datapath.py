@@ -22,6 +22,7 @@ from tests.bench.mesh import (
     wait_for_direct,
     wait_for_relayed,
 )
+from tests.bench.quiet import Quiet
 from tests.bench.report import Row, Target, publish, row
 from tests.netns.lab import Host, Lab, Router, iperf
 from tests.support.coordinator import Coordinator
@@ -45,6 +46,7 @@ class World:
     ours: tuple[AgentNode, AgentNode]
     by_hand: tuple[Host, Host]
     stock: tuple[StockNode, StockNode] | None
+    quiet: Quiet
 
 
 def main() -> int:
@@ -55,7 +57,8 @@ def main() -> int:
         rows += _cpu(world)
         rows += _side_by_side(world)
         rows += _relayed(world)
-    publish("datapath", rows, notes=[f"driver: {wireguard_go() or 'kernel'}"])
+    notes = [f"driver: {wireguard_go() or 'kernel'}", world.quiet.note()]
+    publish("datapath", rows, notes=notes)
     return 0 if all(r.met is not False for r in rows) else 1
 
 
@@ -80,6 +83,7 @@ def _build(lab: Lab) -> World:
         (_agent(coordinator, left), _agent(coordinator, right)),
         (hand_left, hand_right),
         _stock(coordinator, stock_left, stock_right, stock_programs()),
+        Quiet(),
     )
 
 
@@ -122,7 +126,7 @@ def _by_hand(world: World) -> list[Row]:
     for number in range(2 * PAIRS):
         # a b b a a b b a: neither side is always the one that runs second.
         samples, client, server = ways[(number + 1) // 2 % 2]
-        samples.append(iperf.measure(client, server, seconds=SECONDS))
+        samples.append(_throughput(world, client, server))
     return [
         row(
             "direct, agent's tunnel beside one made with wg set",
@@ -133,6 +137,10 @@ def _by_hand(world: World) -> list[Row]:
             paired=True,
         )
     ]
+
+
+def _throughput(world: World, client: Host, server: str) -> float:
+    return world.quiet.measure(lambda: iperf.measure(client, server, seconds=SECONDS))
 
 
 def _cpu(world: World) -> list[Row]:
@@ -184,10 +192,10 @@ def _side_by_side(world: World) -> list[Row]:
     if world.stock:
         wait_for_direct(world.stock[0], "stock-right")
     for _ in range(SIDE_BY_SIDE):
-        ours.append(iperf.measure(left.host, right.ip, seconds=SECONDS))
+        ours.append(_throughput(world, left.host, right.ip))
         if world.stock:
             stock_left, stock_right = world.stock
-            theirs.append(iperf.measure(stock_left.host, stock_right.ip, seconds=SECONDS))
+            theirs.append(_throughput(world, stock_left.host, stock_right.ip))
     target = Target(ratio_at_least=1.2) if world.stock else None
     return [row("direct, beside tailscaled, same NATs", "Mbit/s", ours, theirs, target=target)]
 
@@ -202,10 +210,10 @@ def _relayed(world: World) -> list[Row]:
     if world.stock:
         wait_for_relayed(world.stock[0], "stock-right")
     for _ in range(SIDE_BY_SIDE):
-        ours.append(iperf.measure(left.host, right.ip, seconds=SECONDS))
+        ours.append(_throughput(world, left.host, right.ip))
         if world.stock:
             stock_left, stock_right = world.stock
-            theirs.append(iperf.measure(stock_left.host, stock_right.ip, seconds=SECONDS))
+            theirs.append(_throughput(world, stock_left.host, stock_right.ip))
     target = Target(at_least=120, ratio_at_least=2 if world.stock else None)
     what = "UDP blocked, one TCP flow, beside tailscaled through our relay"
     return [row(what, "Mbit/s", ours, theirs, target=target)]

@@ -263,9 +263,10 @@ def start_fails(
 
 
 def test_an_agent_that_is_not_root(world: World) -> None:
-    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    # Not another user: that one could not read a repository in root's home.
+    without_rights = ["setpriv", "--bounding-set=-net_admin,-net_raw"]
     node = AgentNode(world.host, world.key)
-    status, sentence = start_fails(world.host, [*as_nobody, *node.daemon_command()])
+    status, sentence = start_fails(world.host, [*without_rights, *node.daemon_command()])
     assert status is ExitStatus.NOT_ROOT
     assert "root" in sentence
 

@@ -48,7 +48,7 @@ class Box:
         self.name = name
         self._background: list[subprocess.Popen[str]] = []
         _sh("ip", "netns", "add", name)
-        self.run("ip link set lo up")
+        self.ip("link set lo up")
 
     def run(self, command: str, *, check: bool = True, timeout: float = 20) -> str:
         """Run a command inside; its standard output, or an AssertionError with its complaint."""
@@ -56,6 +56,16 @@ class Box:
         if check and done.returncode:
             raise AssertionError(f"{command}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def ip(self, *commands: str) -> None:
+        """Run several commands of ip(8) at once."""
+        subprocess.run(
+            ["ip", "-n", self.name, "-batch", "-"],
+            input="\n".join(commands),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
 
     def attempt(self, command: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
         """Run a command inside, whether it succeeds or not."""
@@ -125,8 +135,8 @@ def join(left: Box, left_name: str, right: Box, right_name: str) -> None:
         *("ip", "link", "add", left_name, "netns", left.name, "type", "veth"),
         *("peer", "name", right_name, "netns", right.name),
     )
-    left.run(f"ip link set {left_name} up")
-    right.run(f"ip link set {right_name} up")
+    left.ip(f"link set {left_name} up")
+    right.ip(f"link set {right_name} up")
 
 
 @contextmanager

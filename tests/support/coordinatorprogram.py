@@ -24,7 +24,7 @@ def free_port() -> int:
 class CoordinatorProgram:
     """Starts with the block and ends with it; plain HTTP, embedded relay with its own TLS."""
 
-    def __init__(self, directory: Path, settings: str = "") -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.state = directory / "state"
@@ -39,10 +39,10 @@ class CoordinatorProgram:
             state_dir = "{self.state}"
             admin_socket = "{self.socket}"
             base_domain = "mesh.test"
+            {"".join(f'{name} = "{value}"' for name, value in settings.items())}
             [derp]
             listen = "127.0.0.1:{free_port()}"
             stun_listen = "127.0.0.1:{free_port()}"
-            {settings}
             """
         )
         self.process: subprocess.Popen[bytes] | None = None
@@ -57,6 +57,14 @@ class CoordinatorProgram:
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the coordinator does not start:\n{self.log.read_text()}")
+            time.sleep(0.02)
+
+    def wait_for_log(self, text: str) -> None:
+        """Wait until its log has this text."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while text not in self.log.read_text():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no {text!r} in the log:\n{self.log.read_text()}")
             time.sleep(0.02)
 
     def kill(self) -> None:

@@ -13,6 +13,7 @@ import pytest
 from appliance.adminapi.types import AskNode, PingNode, Prefixes, PublishedAddress
 from appliance.coordinator import mapstream
 from appliance.coordinator.errors import RefusedError
+from appliance.coordinator.policy.load import policy_of
 from appliance.protocol.tailcfg import Hostinfo, MapResponse, NetInfo, PeerChange, decode, encode
 from tests.support.tailnet import Realm, drain, running_realm
 
@@ -215,3 +216,21 @@ async def test_a_node_serves_a_request_of_ours() -> None:
         await one.post(ping.url.removeprefix("https://203.0.113.5"), reply)
         answer = await asked
         assert (answer.status, answer.body) == (200, {"a": 1})
+
+
+async def test_another_policy_reaches_every_connected_node() -> None:
+    async with running_realm() as realm:
+        one, two, _ = await three(realm)
+        await realm.coordinator.use_policy(policy_of('{"acls": []}'))
+        told = await one.next()
+        assert told.peers_removed == (2, 3)
+        assert told.packet_filters == {"base": ()}
+        await drain(two)
+        rule = '{"action": "accept", "src": ["100.64.0.1"], "dst": ["100.64.0.2:22"]}'
+        await realm.coordinator.use_policy(policy_of(f'{{"acls": [{rule}]}}'))
+        assert [peer.id for peer in (await one.next()).peers_changed or ()] == [2]
+        told = await two.next()
+        assert [peer.id for peer in told.peers_changed or ()] == [1]
+        assert told.packet_filters is not None
+        [allowed] = told.packet_filters["base"] or ()
+        assert allowed.src_ips == ("100.64.0.1",)

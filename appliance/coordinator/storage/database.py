@@ -7,6 +7,7 @@ seen) does not pay for this: ``state`` writes it behind, with whatever comes nex
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -44,11 +45,10 @@ class Database:
         self._path = path
         self._engine = _engine(path)
         self._saved = Snapshot()
-        try:
-            with self._engine.connect() as connection:
-                migrate(connection)
-        except DatabaseError as error:
-            raise self._unreadable(error) from None
+        with ExitStack() as opened:
+            opened.callback(self.close)
+            self._migrate()
+            opened.pop_all()
 
     def load(self) -> Snapshot:
         """Read everything."""
@@ -71,6 +71,13 @@ class Database:
     def close(self) -> None:
         """Close the file."""
         self._engine.dispose()
+
+    def _migrate(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                migrate(connection)
+        except DatabaseError as error:
+            raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> StartError:
         cause = getattr(error, "orig", None) or error

@@ -84,23 +84,29 @@ class Home:
     def add_tunnel(self) -> None:
         """Plug in the cable that plays the tunnel; the peer sends everything through it."""
         join(self.home, TUNNEL, self.peer, "tun")
-        self.home.run(f"ip addr add {HOME_MESH}/32 dev {TUNNEL}")
-        self.home.run(f"ip addr add {HOME_MESH6}/128 dev {TUNNEL} nodad")
-        for address, gateway in ((f"{PEER}/32", HOME_MESH), (f"{PEER6}/128", HOME_MESH6)):
-            flags = " nodad" if ":" in address else ""
-            self.peer.run(f"ip addr add {address} dev tun{flags}")
-            self.peer.run(f"ip route add {gateway} dev tun")
-            self.peer.run(f"ip route add default via {gateway} dev tun onlink")
-        self._introduce(self.home, TUNNEL, (PEER, PEER6), self.peer, "tun")
-        self._introduce(self.peer, "tun", (HOME_MESH, HOME_MESH6), self.home, TUNNEL)
+        home_hardware, peer_hardware = hardware(self.home, TUNNEL), hardware(self.peer, "tun")
+        self.home.ip(
+            f"addr add {HOME_MESH}/32 dev {TUNNEL}",
+            f"addr add {HOME_MESH6}/128 dev {TUNNEL} nodad",
+            f"neigh replace {PEER} lladdr {peer_hardware} nud permanent dev {TUNNEL}",
+            f"neigh replace {PEER6} lladdr {peer_hardware} nud permanent dev {TUNNEL}",
+        )
+        self.peer.ip(
+            f"addr add {PEER}/32 dev tun",
+            f"addr add {PEER6}/128 dev tun nodad",
+            f"neigh replace {HOME_MESH} lladdr {home_hardware} nud permanent dev tun",
+            f"neigh replace {HOME_MESH6} lladdr {home_hardware} nud permanent dev tun",
+            f"route add {HOME_MESH} dev tun",
+            f"route add {HOME_MESH6} dev tun",
+            f"route add default via {HOME_MESH} dev tun onlink",
+            f"route add default via {HOME_MESH6} dev tun onlink",
+        )
 
-    def _introduce(
-        self, box: Box, device: str, addresses: tuple[str, str], other: Box, other_device: str
-    ) -> None:
-        shown = other.run(f"ip -o link show dev {other_device}").split()
-        hardware = shown[shown.index("link/ether") + 1]
-        for address in addresses:
-            box.run(f"ip neigh replace {address} lladdr {hardware} nud permanent dev {device}")
+
+def hardware(box: Box, device: str) -> str:
+    """The hardware address of a cable's end."""
+    shown = box.run(f"ip -o link show dev {device}").split()
+    return shown[shown.index("link/ether") + 1]
 
 
 @pytest.fixture
@@ -116,10 +122,8 @@ def house(tmp_path: Path) -> Iterator[Home]:
         _give(home, "wan", HOME_WAN, HOME_WAN6)
         _give(printer, "eth0", PRINTER, PRINTER6)
         _give(web, "eth0", WEB, WEB6)
-        for gateway in (HOME_LAN, HOME_LAN6):
-            printer.run(f"ip route add default via {gateway}")
-        for gateway in (WEB, WEB6):
-            home.run(f"ip route add default via {gateway}")
+        printer.ip(f"route add default via {HOME_LAN}", f"route add default via {HOME_LAN6}")
+        home.ip(f"route add default via {WEB}", f"route add default via {WEB6}")
         yield Home(home, peer, printer, web, tmp_path / "gateway.json")
 
 
@@ -131,5 +135,4 @@ def home(house: Home) -> Home:
 
 
 def _give(box: Box, interface: str, v4: str, v6: str) -> None:
-    box.run(f"ip addr add {v4}/24 dev {interface}")
-    box.run(f"ip addr add {v6}/64 dev {interface} nodad")
+    box.ip(f"addr add {v4}/24 dev {interface}", f"addr add {v6}/64 dev {interface} nodad")

@@ -34,14 +34,12 @@ PORT_RESTRICTED: Final = Nat(_EI, _PD)  # the ordinary home router: Linux masque
 ADDRESS_SYMMETRIC: Final = Nat(_AD, _PD)
 SYMMETRIC: Final = Nat(_PD, _PD)  # "hard": every remote socket sees another port
 
-# The address in a mapping's key is hashed to a port in 10000..59999; a collision is resolved by
-# the kernel, which then picks another free port.
+# Without an entry in the map @mappings, a rule that looks there does not match.
 _MAPPINGS: Final = {
     _EI: ["masquerade"],
     _AD: [
-        "meta l4proto udp masquerade to :"
-        "jhash ip saddr . udp sport . ip daddr mod 50000 seed 0x1 offset 10000",
-        "masquerade",
+        "meta l4proto udp masquerade to :ip saddr . udp sport . ip daddr map @mappings",
+        "masquerade fully-random",
     ],
     _PD: ["masquerade fully-random"],
 }
@@ -107,9 +105,30 @@ def _nat_chains(nat: Nat | None, *, nat6: bool, outside: str) -> list[str]:
     if nat6:
         rules += [f'oifname "{outside}" meta nfproto ipv6 masquerade']
     chains = [_chain("postrouting", "nat", "srcnat", rules)] if rules else []
+    if nat is not None and nat.mapping is _AD:
+        chains = [*_mappings(outside), *chains]
     if nat is not None and nat.filtering in _PINHOLES:
         chains += _pinholes(*_PINHOLES[nat.filtering], outside=outside)
     return chains
+
+
+def _mappings(outside: str) -> list[str]:
+    """Remembers the outside port that an inside socket got towards an address."""
+    flow = "ct original ip saddr . ct original proto-src . ip daddr"
+    return [
+        "  map mappings { typeof ip saddr . udp sport . ip daddr : udp dport; "
+        "flags dynamic,timeout; timeout 2m; }",
+        _chain(
+            "remember",
+            "filter",
+            "srcnat + 1",
+            [
+                f'oifname "{outside}" meta nfproto ipv4 meta l4proto udp ct direction original '
+                f"update @mappings {{ {flow} : ct reply proto-dst }}"
+            ],
+            hook="postrouting",
+        ),
+    ]
 
 
 def _pinholes(key: str, learned: str, *, outside: str) -> list[str]:

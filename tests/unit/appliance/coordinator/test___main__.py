@@ -1,5 +1,6 @@
 """The coordinator program: it starts or says why not, and survives being killed."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -120,6 +121,20 @@ def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
         assert key.rpartition("-")[2] not in program.log.read_text()
         database = b"".join(path.read_bytes() for path in program.state.glob("coordinator.db*"))
         assert key.rpartition("-")[2].encode() not in database
+
+
+def test_a_broken_policy_is_not_taken_over_and_a_mended_one_is(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.hujson"
+    policy.write_text("{}")
+    program = CoordinatorProgram(tmp_path, policy_file=str(policy))
+    with program:
+        assert program.process is not None
+        for text, outcome in (('{"acl": []}', "Not reloaded"), ('{"acls": []}', "read again")):
+            policy.write_text(text)
+            program.process.send_signal(signal.SIGHUP)
+            program.wait_for_log(outcome)
+        assert "which this version does not understand" in program.log.read_text()
+        assert program.admin.status().users == 0
 
 
 def test_only_its_own_user_may_open_the_admin_socket(tmp_path: Path) -> None:

@@ -3,9 +3,6 @@ from __future__ import annotations
 import ipaddress
 import struct
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from appliance.dataplane import genetlink
 from appliance.host.netlink import attribute, attribute_u16, attribute_u32, nested
 from appliance.protocol.addresses import AddrPort, IPNetwork
@@ -124,8 +121,3 @@ def test_the_family_number_is_found() -> None:
         b"\1\2\0\0" + attribute(2, b"wireguard\0") + attribute_u16(1, 0x1C) + attribute_u32(3, 1)
     )
     assert genetlink.parse_family(answer) == 0x1C
-
-
-@given(st.binary(max_size=400))
-def test_whatever_the_bytes_a_dump_is_read_without_an_exception(data: bytes) -> None:
-    genetlink.parse_device([data, nested(8, [nested(0, [attribute(1, KEY.raw), data])])])

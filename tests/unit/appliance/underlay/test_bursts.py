@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.underlay.bursts import MAX_BURST, MAX_SEGMENTS, plan_bursts, split_burst
@@ -32,6 +32,7 @@ def test_nothing_makes_no_burst() -> None:
     assert planned([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([0, 1, 32, 96, 148, 1312, 1452, 9000]), max_size=300))
 def test_bursts_keep_every_packet_in_order_and_obey_the_kernel(sizes: list[int]) -> None:
     packets = views(sizes)
@@ -46,6 +47,7 @@ def test_bursts_keep_every_packet_in_order_and_obey_the_kernel(sizes: list[int])
             assert 0 < lengths[-1] <= burst.size
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=64), st.binary(max_size=6))
 def test_what_was_put_together_is_cut_apart_again(packets: list[bytes], last: bytes) -> None:
     sent = [*packets, last] if last else packets

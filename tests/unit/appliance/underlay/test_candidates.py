@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.underlay.candidates import (
@@ -63,6 +63,7 @@ PATHS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(PATHS, PATHS)
 def test_two_addresses_are_never_each_better_than_the_other(one: Direct, other: Direct) -> None:
     assert not (is_better(one, other) and is_better(other, one))

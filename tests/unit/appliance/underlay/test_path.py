@@ -11,6 +11,7 @@ from appliance.underlay.path import (
     HEARTBEAT_S,
     PING_INTERVAL_S,
     PING_TIMEOUT_S,
+    REPEAT_S,
     TRUST_S,
     UPGRADE_INTERVAL_S,
     PeerPath,
@@ -178,7 +179,7 @@ def test_without_an_answer_the_search_goes_on_every_second_heartbeat() -> None:
     driven.path.want(0.0)
     driven.take()
     pinged = [at for at, action in driven.advance(20.0) if isinstance(action, SendPing)]
-    assert pinged == [6.0, 12.0, 18.0]
+    assert pinged == [0.5, 6.0, 6.5, 12.0, 12.5, 18.0, 18.5]
 
 
 def test_each_sweep_calls_the_peer_too() -> None:
@@ -198,19 +199,28 @@ def test_a_peer_without_endpoints_is_called_all_the_same() -> None:
 def test_an_unanswered_search_ends_and_the_path_stays_relayed() -> None:
     driven = Driven(HOME)
     driven.path.want(0.0)
-    driven.advance(PING_TIMEOUT_S)
+    driven.advance(REPEAT_S + PING_TIMEOUT_S)
     assert driven.path.state is PathState.RELAYED
 
 
-def test_no_candidate_is_pinged_twice_within_five_seconds() -> None:
+def test_no_candidate_is_pinged_more_than_twice_within_five_seconds() -> None:
     driven = Driven(HOME, LAN)
-    last: dict[AddrPort, float] = {}
     driven.path.want(0.0)
     log = [(0.0, action) for action in driven.take()] + driven.advance(40.0)
-    for at, action in log:
-        if isinstance(action, SendPing):
-            assert at - last.get(action.address, -99.0) >= PING_INTERVAL_S
-            last[action.address] = at
+    for address_of in (HOME, LAN):
+        times = [at for at, a in log if isinstance(a, SendPing) and a.address == address_of]
+        assert all(
+            later - at >= PING_INTERVAL_S for at, later in zip(times, times[2:], strict=False)
+        )
+
+
+def test_a_search_that_was_answered_does_not_ping_again() -> None:
+    driven = Driven(HOME, LAN)
+    driven.path.want(0.0)
+    ping, _ = driven.pings()
+    driven.pong(ping, 0.02)
+    driven.take()
+    assert driven.advance(REPEAT_S) == []
 
 
 def test_new_endpoints_of_a_wanted_peer_are_pinged_at_once() -> None:
@@ -526,3 +536,4 @@ def test_a_path_that_rests_puts_a_roamed_endpoint_back() -> None:
     driven.path.note_counters(0, 0, HOME, 2.0)
     log = driven.advance(60.0)
     assert log[-1][1] == SetRoute(Route())
+    assert driven.path.wants_counters(log[-1][0] + 1.0)

@@ -2,7 +2,7 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.protocol.addresses import AddrPort
@@ -91,6 +91,7 @@ def test_ip_options_are_skipped() -> None:
     assert parse_datagram(packet, ipv6=False) == (5, DISCO)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_are_read_or_refused_without_an_error(data: bytes, ipv6: bool) -> None:
     parsed = parse_datagram(data, ipv6=ipv6)
@@ -106,6 +107,7 @@ def test_the_checksum_example_of_rfc_1071() -> None:
     assert ones_complement(bytes.fromhex("0001f203f4f5f6f7")) == 0xFFFF - 0xDDF2
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_checksum_and_data_add_up_to_all_ones(data: bytes) -> None:
     even = data + b"\0" * (len(data) % 2)
