@@ -26,7 +26,9 @@ from appliance.underlay.config import PingResult, UnderlayMemory, UnderlayStatus
 _log = logging.getLogger(__name__)
 
 RETRY_S: Final = 10.0
-"""A machine that refused our configuration is asked again after so long."""
+"""A machine that refuses our configuration is asked at most so often."""
+REPAIR_S: Final = 0.5
+"""One that had it for longer and lost it (somebody removed the device) is asked so soon."""
 REPLAN_S: Final = 60.0
 """Plans depend on the time (keys expire), so they are made at least this often."""
 
@@ -96,8 +98,10 @@ class Session:
         self._owner = owner
         self._asked = asked
         self._dirty = asyncio.Event()
-        memory = UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
-        self._underlay: Underlay = owner.rooms.open_underlay(owner.rooms.dataplane, memory)
+        self._underlay_ran = False
+        self._underlay = self._open_underlay(
+            UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
+        )
         self._control = owner.open_control(self, owner, auth_key)
 
     @property
@@ -110,8 +114,6 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._control.run(), name="control client")
             tasks.create_task(self._keep_configured(), name="configurer")
-            tasks.create_task(self._report(), name="reporter")
-            tasks.create_task(self._remember(), name="underlay memory")
 
     def netmap_changed(self) -> None:
         """Make the machine match the new netmap soon."""
@@ -135,13 +137,26 @@ class Session:
         await self._control.log_out()
 
     async def _keep_configured(self) -> None:
+        now = asyncio.get_running_loop().time
         while True:
+            began = now()
             try:
                 await self._open_device()
                 await self._follow_plans()
             except* MACHINE_ERRORS as group:
                 self._machine_refused(_first_of(group))
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(max(REPAIR_S, began + RETRY_S - now()))
+            await self._start_anew()
+
+    async def _start_anew(self) -> None:
+        """Let go of what may be half gone: the device that is there is adopted again."""
+        await self._owner.rooms.dataplane.close(remove=False)
+        if self._underlay_ran:
+            self._underlay = self._open_underlay(self._underlay.memory.value)
+            self._underlay_ran = False
+
+    def _open_underlay(self, memory: UnderlayMemory) -> Underlay:
+        return self._owner.rooms.open_underlay(self._owner.rooms.dataplane, memory)
 
     def _machine_refused(self, error: Exception) -> None:
         self._owner.configured(done=False)
@@ -158,16 +173,17 @@ class Session:
     async def _follow_plans(self) -> None:
         """Configure after every change; the rest runs once the device holds its port."""
         async with asyncio.TaskGroup() as tasks:
-            started = False
             while True:
                 inputs = self._owner.inputs()
                 self._dirty.clear()
                 if inputs is not None and inputs.netmap.self_node.machine_authorized:
                     await reconfigure(self._owner.rooms, self._underlay, inputs)
-                    if not started:
+                    if not self._underlay_ran:
+                        self._underlay_ran = True
                         tasks.create_task(self._underlay.run(), name="underlay")
+                        tasks.create_task(self._report(), name="reporter")
+                        tasks.create_task(self._remember(), name="underlay memory")
                         tasks.create_task(self._owner.rooms.gateway.guard(), name="gateway guard")
-                        started = True
                     self._asked = False
                     self._owner.configured(done=True)
                     await asyncio.to_thread(self._owner.keep_netmap)

@@ -69,6 +69,7 @@ class State:
         self._queue: asyncio.Queue[_Write] = asyncio.Queue()
         self._listeners: list[Listener] = []
         self._unsaved_since: float | None = None
+        self._is_failing = False
 
     @property
     def view(self) -> View:
@@ -130,6 +131,7 @@ class State:
                 snapshot, results = self._after_failure(batch, error, now)
             else:
                 self._unsaved_since = None
+                self._note_stored()
         elif snapshot is not self.snapshot and self._unsaved_since is None:
             self._unsaved_since = asyncio.get_running_loop().time()
         self._show_snapshot(snapshot)
@@ -174,11 +176,18 @@ class State:
         self, batch: list[_Write], error: CoordinatorError, now: datetime
     ) -> tuple[Snapshot, list[tuple[_Write, Any]]]:
         """Fail what had to be stored; what may be lost is still shown."""
-        _log.error("%s Nodes stay connected; nothing new is admitted until this is mended.", error)
+        if not self._is_failing:
+            _log.error("%s Nodes stay connected; nothing new is admitted until it works.", error)
+        self._is_failing = True
         lost = [(write, error) for write in batch if write.durable]
         snapshot, results = _apply([w for w in batch if not w.durable], self.snapshot, now)
         self._unsaved_since = asyncio.get_running_loop().time()
         return settle(snapshot, now), lost + results
+
+    def _note_stored(self) -> None:
+        if self._is_failing:
+            _log.info("The state is stored again.")
+        self._is_failing = False
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         if snapshot is self.snapshot:

@@ -125,9 +125,21 @@ def connect(interface: str) -> ControlSocket | None:
 async def start(program: Path, interface: str) -> ControlSocket:
     """Run wireguard-go for a new interface and connect to it.
 
-    It is no child of ours, so it lives on when we die; its errors go where ours go.
+    It is no child of ours, so it lives on when we die; its errors go where ours go. When this
+    fails or is cancelled, it is gone.
     """
-    pid = await asyncio.to_thread(_launch, program, interface)
+    launched = asyncio.get_running_loop().run_in_executor(None, _launch, program, interface)
+    try:
+        return await _connect_to_new(await asyncio.shield(launched), program, interface)
+    except BaseException:
+        await asyncio.wait([launched])  # a thread cannot be stopped
+        if launched.exception() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(launched.result(), signal.SIGKILL)
+        raise
+
+
+async def _connect_to_new(pid: int, program: Path, interface: str) -> ControlSocket:
     control: ControlSocket | None = None
 
     def answers() -> bool:
@@ -136,7 +148,6 @@ async def start(program: Path, interface: str) -> ControlSocket:
         return control is not None or not is_running(pid)
 
     if not await eventually(answers, START_TIMEOUT_S):
-        os.kill(pid, signal.SIGKILL)
         raise DataplaneError(f"{program} did not come up in {START_TIMEOUT_S:.0f} s.")
     if control is None:
         raise DataplaneError(

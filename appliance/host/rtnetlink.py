@@ -1,7 +1,7 @@
 """rtnetlink: this machine's links, addresses, routes and policy rules.
 
-The messages are pyroute2's (``rtmessages``), the socket is our own: requests go out together, a dump
-that was interrupted is read again, and the kernel's words are part of an error.
+The messages are pyroute2's (``rtmessages``), the socket is our own (``netlink``): requests go out
+together, a dump that was interrupted is read again, and an error has the kernel's own words.
 """
 
 import errno

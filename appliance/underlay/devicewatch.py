@@ -1,6 +1,7 @@
 """Looks at the WireGuard device's counters while they can tell a path something."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
@@ -14,8 +15,10 @@ from appliance.underlay.loopback import Loopback
 # it died; a look costs 0.1 to 0.5 ms, so twice a second is 0.1 % of a core at most.
 CLOSELY_S: Final = 0.5
 SLOWLY_S: Final = 3.0
-# Ours: of a device with so many peers that a look costs more, at most this share of a core.
+# Ours: a device with so many peers that a look costs more takes at most this share of a core, but
+# is looked at often enough to notice traffic before its path goes to rest (45 s).
 MAX_SHARE: Final = 0.003
+MAX_PAUSE_S: Final = 20.0
 # From WireGuard: an older session cannot be in use any more.
 SESSION_S: Final = 180.0
 
@@ -42,11 +45,14 @@ class DeviceWatch:
     def arm(self, then: Callable[[], None]) -> bool:
         """Look again soon, if there is reason to, and call ``then``; return whether it will."""
         now = self._now()
-        if self._handle is None and self._discovery.wants_counters(now):
-            closely = self._discovery.carries_direct_traffic(now)
-            pause_s = max(CLOSELY_S if closely else SLOWLY_S, self._cost_s / MAX_SHARE)
+        if not self._discovery.wants_counters(now):
+            return self._handle is not None
+        pause_s = pause_after(self._cost_s, closely=self._discovery.carries_direct_traffic(now))
+        if self._handle is not None and self._handle.when() > now + pause_s:
+            self.stop()  # a path became direct since
+        if self._handle is None:
             self._handle = self._call_later(pause_s, lambda: self._look(then))
-        return self._handle is not None
+        return True
 
     def stop(self) -> None:
         """Look no more."""
@@ -69,9 +75,13 @@ class DeviceWatch:
 
     def _look(self, then: Callable[[], None]) -> None:
         self._handle = None
-        before = self._now()
+        before = time.thread_time()
         device = self._device.observe()
-        now = self._now()
-        self._cost_s = now - before
-        self._discovery.note_counters(device.peers, self._loopback.addresses, now)
+        self._discovery.note_counters(device.peers, self._loopback.addresses, self._now())
+        self._cost_s = time.thread_time() - before
         then()
+
+
+def pause_after(cost_s: float, *, closely: bool) -> float:
+    """Return how long to wait after a look that took so much CPU time."""
+    return max(CLOSELY_S if closely else SLOWLY_S, min(cost_s / MAX_SHARE, MAX_PAUSE_S))

@@ -187,7 +187,7 @@ async def open_link(
             await asyncio.wait((link.logged_in, link.closed), return_when=asyncio.FIRST_COMPLETED)
     except TimeoutError:
         raise RelayError(f"Relay {node.host_name} did not answer in {CONNECT_S:.0f} s.") from None
-    except (OSError, ssl.SSLError, ProtocolError) as error:
+    except (OSError, ProtocolError, ValueError, OverflowError) as error:
         raise RelayError(f"Relay {node.host_name} cannot be reached: {error}.") from None
     if link.closed.done():
         raise RelayError(f"Relay {node.host_name} refused us: {link.closed.result()}.")
@@ -200,14 +200,15 @@ async def open_link(
 async def resolve(node: DerpNode) -> list[IPAddress]:
     """Return a relay's addresses, IPv4 first: those of the relay map, else of DNS."""
     given = [a for a in map(_literal, (node.ipv4, node.ipv6, node.host_name)) if a is not None]
-    if given:
+    # "none", or any other text that is no address, switches a family off.
+    wanted = [version for version, text in ((4, node.ipv4), (6, node.ipv6)) if not text]
+    if given or not wanted:
         return given
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(node.host_name, None, type=socket.SOCK_STREAM)
     texts = dict.fromkeys(str(name[0]).partition("%")[0] for *_, name in found)
-    wanted = [ipaddress.ip_address(text) for text in texts]
-    off = {4: node.ipv4 != "", 6: node.ipv6 != ""}  # "none", or any other text: do not use it
-    return sorted((a for a in wanted if not off[a.version]), key=lambda a: a.version)
+    addresses = [ipaddress.ip_address(text) for text in texts]
+    return sorted((a for a in addresses if a.version in wanted), key=lambda a: a.version)
 
 
 def _literal(text: str) -> IPAddress | None:
@@ -281,7 +282,6 @@ def _check_pin(node: DerpNode, transport: asyncio.BaseTransport) -> None:
     leaf = tls.getpeercert(binary_form=True) or b""
     pin = node.cert_name.removeprefix(PIN_PREFIX).lower()
     if not hmac.compare_digest(hashlib.sha256(leaf).hexdigest(), pin):
-        cast("asyncio.Transport", transport).abort()
         raise RelayError(
             f"Relay {node.host_name} has another certificate than the one the coordinator named."
         )

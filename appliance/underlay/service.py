@@ -53,6 +53,8 @@ WANT_INTERVAL_S: Final = 0.5
 DOUBT_INTERVAL_S: Final = 0.2
 # Ours: how long a call-me-maybe waits for fresh addresses.
 CALL_PATIENCE_S: Final = 0.3
+# From DNS: a peer's name in a log is no longer than a label.
+MAX_NAME: Final = 63
 # Ours: a latency that moved by less is no news.
 NEWS_RATIO: Final = 1.25
 NEWS_S: Final = 0.001
@@ -255,7 +257,13 @@ class UnderlayService:
                 self._perform(effect)
         if self._tasks is not None:
             self._arm_timer()
-            self._watch.arm(self._settle)
+            self._watch.arm(self._looked)
+
+    def _looked(self) -> None:
+        """Follow a look at the device's counters."""
+        if self._is_active():
+            self._survey.note_traffic(self._loop.time())
+        self._settle()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -394,7 +402,8 @@ class UnderlayService:
 
     def _name_of(self, peer: NodePublic) -> str:
         config = self._config.peers.get(peer) if self._config else None
-        return (config.name if config else "") or str(peer)
+        name = config.name[:MAX_NAME] if config else ""
+        return "".join(character for character in name if character.isprintable()) or str(peer)
 
     def _answer_waiters(self, peer: NodePublic, result: PingResult) -> None:
         for waiter in self._waiters.pop(peer, []):

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 # From the reference.
 STUN_PORT: Final = 3478
+MAX_PORT: Final = 65_535
 FRESH_S: Final = 27.0
 RESTUN_S: Final = (20.0, 26.0)
 NEAREST: Final = 3  # regions that a short report asks besides home
@@ -230,7 +231,7 @@ class Survey:
             for number in regions
             if (region := (self._derp_map.regions or {}).get(number)) is not None
             for node in region.nodes or ()
-            if node.stun_port >= 0
+            if 0 <= node.stun_port <= MAX_PORT
         ]
         addresses = await asyncio.gather(*(self._resolve(node) for _, node in nodes))
         return [
@@ -246,7 +247,7 @@ class Survey:
             try:
                 async with asyncio.timeout(HTTPS_S):
                     self._resolved[key] = await resolve(node)
-            except (OSError, TimeoutError, UnicodeError):
+            except (OSError, TimeoutError, ValueError):
                 return []
         return self._resolved[key]
 
@@ -333,5 +334,5 @@ async def https_latency_s(node: DerpNode, open_socket: OpenSocket) -> float | No
                 return loop.time() - start
             finally:
                 writer.transport.abort()
-    except (OSError, TimeoutError, EOFError, ValueError):
+    except (OSError, TimeoutError, EOFError, ValueError, OverflowError):
         return None

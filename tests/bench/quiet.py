@@ -24,7 +24,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 class Quiet:
     """Waits for quiet moments, for so many seconds in all."""
 
-    def __init__(self, patience_s: float = 300) -> None:
+    def __init__(self, patience_s: float = 180) -> None:
         self._patience_s = patience_s
         self.runs = 0
         self.disturbed = 0
@@ -32,18 +32,19 @@ class Quiet:
     def measure(self, action: Callable[[], float]) -> float:
         """The result of a run that nothing disturbed, if one can be had."""
         self.runs += 1
-        for attempt in range(_ATTEMPTS):
+        attempts = 0
+        while True:
+            attempts += 1
             self._wait()
             began, before = time.monotonic(), _outside_cpu_s()
             value = action()
             took = time.monotonic() - began
             if _outside_cpu_s() - before <= _TOLERATED * took:
                 return value
-            if self._patience_s <= 0 or attempt == _ATTEMPTS - 1:
-                break
+            if self._patience_s <= 0 or attempts == _ATTEMPTS:
+                self.disturbed += 1
+                return value
             self._patience_s -= took
-        self.disturbed += 1
-        return value
 
     def note(self) -> str:
         """For the report."""

@@ -90,6 +90,9 @@ class Node:
                     "at": time.monotonic(),
                     "wakeups": usage.ru_nvcsw,
                 }
+            case "network_changed":
+                self.underlay.network_changed()
+                return {}
             case "ports":
                 memory = self.underlay.memory.value
                 return {key.text(): port for key, port in memory.proxy_ports.items()}

@@ -143,6 +143,24 @@ def test_cleaning_up_leaves_the_machine_as_it_was(home: Home) -> None:
     assert traces(home.home) == before
 
 
+def test_a_change_that_is_given_up_half_way_leaves_nothing_behind(home: Home) -> None:
+    """Cancelled at any moment, it is over before the clean-up begins."""
+    before = traces(home.home)
+    fine = iter(range(1, 13))
+
+    async def work() -> None:
+        gateway = LinuxGateway(home.record)
+        async with asyncio.TaskGroup() as tasks:
+            change = tasks.create_task(gateway.apply(EVERYTHING), name="change")
+            await asyncio.sleep(0.004 * next(fine))
+            change.cancel()
+        await gateway.clean_up()
+
+    for _ in range(12):
+        home.home.do(work)
+        assert traces(home.home) == before
+
+
 AGENT = """
 import asyncio, sys
 from pathlib import Path

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from appliance.agent import session
 from appliance.agent.backend import Agent
 from appliance.agent.plan.inputs import Surroundings
 from appliance.agent.rooms import Rooms
@@ -23,6 +24,7 @@ from appliance.gateway.fake import FakeGateway
 from appliance.localapi.server import BackendError
 from appliance.localapi.types import Progress, UpRequest
 from appliance.netmap.model import NetworkMap
+from appliance.underlay.config import UnderlayMemory
 from appliance.underlay.fake import FakeUnderlay
 from tests.support.netmaps import LAN, node
 
@@ -58,6 +60,7 @@ class World:
         self.directory = directory
         self.dataplane, self.gateway = FakeDataplane(), FakeGateway()
         self.underlays: list[FakeUnderlay] = []
+        self.memories: list[UnderlayMemory] = []
         self.controls: list[FakeControl] = []
         self.around = Latest(Surroundings(lan=frozenset({LAN}), uplink=frozenset({LAN})))
         self.netmap = NetworkMap(node(1, "me", LAN), {2: node(2, "home")})
@@ -80,7 +83,8 @@ class World:
             yield agent
             running.cancel()
 
-    def _open_underlay(self, _dataplane: object, _memory: object) -> FakeUnderlay:
+    def _open_underlay(self, _dataplane: object, memory: UnderlayMemory) -> FakeUnderlay:
+        self.memories.append(memory)
         self.underlays.append(FakeUnderlay())
         return self.underlays[-1]
 
@@ -211,6 +215,24 @@ async def test_a_login_stays_when_the_machine_refuses_after_it(world: World) -> 
         await asyncio.sleep(0.05)
         assert world.gateway.config is None
         assert agent.state.logged_in
+
+
+async def test_a_device_that_disappears_is_made_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "RETRY_S", 0.0)
+    monkeypatch.setattr(session, "REPAIR_S", 0.01)
+    async with world.agent() as agent:
+        await agent.up(UpRequest(prefs=URL))
+        await until(agent, "Running")
+        ports = world.underlays[0].memory.value
+        world.dataplane.is_open = False  # as if wireguard-go had died
+        await agent.edit_prefs({"accept_routes": True})
+        await until(agent, "Starting")
+        await until(agent, "Running")
+        assert world.dataplane.is_open
+        assert len(world.underlays) == 2, "one that has run cannot run again"
+        assert world.memories[1] == ports
 
 
 async def test_a_route_to_the_coordinator_is_refused(world: World) -> None:

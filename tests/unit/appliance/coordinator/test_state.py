@@ -116,7 +116,10 @@ async def test_what_was_only_reported_is_stored_at_the_end() -> None:
     assert store.saved[-1].nodes[1].name == "a"
 
 
-async def test_a_full_disk_fails_writes_but_not_reports() -> None:
+async def test_a_full_disk_fails_writes_but_not_reports(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
     store = Memory()
     async with running(view_of(node(1), node(2)), store) as state:
         store.broken = True
@@ -127,9 +130,13 @@ async def test_a_full_disk_fails_writes_but_not_reports() -> None:
         assert reported == "b"
         assert state.snapshot.nodes[1].name == "node1"
         assert state.snapshot.nodes[2].name == "b"
+        with pytest.raises(CoordinatorError):
+            await state.write(rename(1, "a"))
         store.broken = False
         await state.write(rename(1, "a"))
         assert store.saved[-1].nodes[2].name == "b"
+    assert caplog.text.count("nothing new is admitted") == 1
+    assert caplog.text.count("stored again") == 1
 
 
 async def test_a_posted_mutation_is_applied_without_anyone_waiting() -> None:

@@ -120,6 +120,23 @@ async def test_a_program_that_does_not_come_up_is_killed(
 
 
 @needs_admin
+@pytest.mark.parametrize("launched", [False, True])
+async def test_a_program_whose_start_is_cancelled_is_killed(sockets: Path, launched: bool) -> None:
+    program = script(sockets, 'exec tail -f "$0"')
+
+    def runs() -> bool:
+        lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+        return any(f"tail\0-f\0{program}".encode() in line for line in lines)
+
+    async with asyncio.TaskGroup() as tasks:
+        starting = tasks.create_task(process.start(program, "lkm0"), name="start")
+        await asyncio.sleep(0)
+        assert not launched or await process.eventually(runs, 5)
+        starting.cancel()
+    assert await process.eventually(lambda: not runs(), 5)
+
+
+@needs_admin
 async def test_without_a_tun_device_the_error_says_what_to_do(
     sockets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

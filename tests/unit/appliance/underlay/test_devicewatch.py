@@ -3,10 +3,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
+import pytest
+
 from appliance.dataplane.config import DataplaneConfig, PeerConfig
 from appliance.dataplane.fake import FakeDataplane
 from appliance.protocol.addresses import AddrPort
-from appliance.underlay.devicewatch import CLOSELY_S, SLOWLY_S, DeviceWatch
+from appliance.underlay.devicewatch import (
+    CLOSELY_S,
+    MAX_PAUSE_S,
+    SLOWLY_S,
+    DeviceWatch,
+    pause_after,
+)
 from appliance.underlay.discovery import Discovery, RouteChanged, SendDatagram
 from appliance.underlay.loopback import Loopback
 from appliance.underlay.pathstate import Route
@@ -38,11 +46,25 @@ class Watched:
 
     def later(self, delay_s: float, work: Callable[[], None]) -> asyncio.TimerHandle:
         self.timers.append((delay_s, work))
-        return asyncio.get_running_loop().call_later(3600, lambda: None)
+        return asyncio.get_running_loop().call_later(delay_s, lambda: None)
 
     @staticmethod
     def now() -> float:
         return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(
+    ("cost_s", "closely", "pause_s"),
+    [
+        (0.0002, True, CLOSELY_S),
+        (0.0002, False, SLOWLY_S),
+        (0.003, True, 1.0),
+        (0.003, False, SLOWLY_S),
+        (0.8, True, MAX_PAUSE_S),
+    ],
+)
+def test_a_costly_look_is_taken_less_often(cost_s: float, pause_s: float, *, closely: bool) -> None:
+    assert pause_after(cost_s, closely=closely) == pytest.approx(pause_s)
 
 
 async def test_nobody_looks_while_every_path_is_at_rest() -> None:
@@ -53,14 +75,13 @@ async def test_nobody_looks_while_every_path_is_at_rest() -> None:
     watched.loopback.close()
 
 
-async def test_one_look_at_a_time_and_closely_when_direct() -> None:
+async def test_one_look_at_a_time_and_the_next_one_sooner_when_the_path_gets_direct() -> None:
     watched = Watched()
     await watched.start()
     watched.discovery.want(HOME.key, watched.now())
     watched.watch.arm(lambda: None)
     watched.watch.arm(lambda: None)
     assert [delay for delay, _ in watched.timers] == [SLOWLY_S]
-    watched.watch.stop()
     path = watched.discovery._peers[HOME.key].path
     [ping, *_] = path._sent
     path.receive_pong(ping, watched.now())

@@ -7,6 +7,7 @@ from appliance.underlay.config import Direct
 from appliance.underlay.path import (
     ACTIVE_S,
     CHECK_MIN_S,
+    CHECKS,
     DOUBT_S,
     HEARTBEAT_S,
     PING_INTERVAL_S,
@@ -423,10 +424,29 @@ def test_a_path_that_only_takes_is_checked_and_left_within_a_second() -> None:
     driven.path.note_counters(1000, 1000, HOME, 1.0)
     driven.path.note_counters(1000, 2000, HOME, 1.5)
     assert len(driven.pings()) == 1
-    driven.advance(1.5 + CHECK_MIN_S)
+    log = driven.advance(1.5 + (CHECKS - 1) * CHECK_MIN_S + 0.001)
+    assert len(log) == CHECKS - 1
     assert driven.path.state is PathState.DIRECT
-    driven.advance(1.5 + 2 * CHECK_MIN_S)
+    driven.advance(1.5 + CHECKS * CHECK_MIN_S + 0.001)
     assert driven.path.state is PathState.UNTRUSTED
+
+
+def test_one_slow_answer_does_not_make_checks_patient() -> None:
+    driven = direct_path(latency_s=0.02)
+    [ping] = [a for _, a in driven.advance(HEARTBEAT_S) if isinstance(a, SendPing)]
+    driven.pong(ping, HEARTBEAT_S + 0.9)
+    driven.path.note_counters(1000, 1000, HOME, 4.0)
+    driven.path.note_counters(1000, 2000, HOME, 4.5)
+    driven.advance(4.5 + CHECKS * CHECK_MIN_S + 0.001)
+    assert driven.path.state is PathState.UNTRUSTED
+
+
+def test_a_far_peer_is_given_its_time() -> None:
+    driven = direct_path(latency_s=0.5)
+    driven.path.note_counters(1000, 1000, HOME, 1.0)
+    driven.path.note_counters(1000, 2000, HOME, 1.5)
+    driven.advance(1.5 + CHECKS * 0.7)
+    assert driven.path.state is PathState.DIRECT
 
 
 def test_a_checked_path_that_answers_stays() -> None:

@@ -162,3 +162,21 @@ def test_the_name_to_verify_is_the_one_that_the_map_gives() -> None:
 def test_trust_is_full_unless_the_map_says_otherwise() -> None:
     assert tls_context(DerpNode(host_name="a.example")).verify_mode is ssl.CERT_REQUIRED
     assert tls_context(DerpNode(host_name="a.example")).check_hostname
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        DerpNode(host_name="", ipv4="127.0.0.1", derp_port=1),
+        DerpNode(host_name=".bad", ipv4="127.0.0.1"),
+        DerpNode(host_name="x" * 300),
+        DerpNode(host_name="127.0.0.1", derp_port=99_999),
+        DerpNode(host_name="127.0.0.1", derp_port=-5),
+        DerpNode(host_name="nobody.invalid", ipv4="none", ipv6="none"),
+    ],
+)
+async def test_nonsense_in_the_relay_map_is_one_relays_problem(node: DerpNode) -> None:
+    with pytest.raises(RelayError):
+        await open_link(
+            node, node_key("x"), open_socket, lambda _: None, nonce=NONCE, preferred=False
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.protocol.addresses import AddrPort, IPAddress
 from appliance.protocol.stun import encode_response, parse_request
-from appliance.protocol.tailcfg import DerpMap, EndpointType
+from appliance.protocol.tailcfg import DerpMap, DerpNode, DerpRegion, EndpointType
 from appliance.underlay import survey as survey_module
 from appliance.underlay.config import NO_REGION
 from appliance.underlay.survey import Survey
@@ -195,6 +195,18 @@ async def test_a_new_network_makes_old_addresses_stale() -> None:
     world.seen_by = {"192.0.2.1": address("198.51.100.7:1")}
     await survey.measure()
     assert US not in {e.address for e in survey.endpoints}
+
+
+async def test_nonsense_in_the_relay_map_is_not_asked() -> None:
+    world = StunWorld()
+    nodes = [
+        DerpNode(name=str(port), region_id=1, host_name="192.0.2.1", stun_port=port)
+        for port in (-1, 65_536, 1 << 40)
+    ]
+    relay_map = derp_map(DerpRegion(region_id=1, nodes=tuple(nodes)), region(2, "x" * 300))
+    survey = surveyed(world, relay_map)
+    await survey.measure()
+    assert world.asked == []
 
 
 async def test_garbage_is_no_answer() -> None:
