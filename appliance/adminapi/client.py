@@ -1,7 +1,5 @@
 """The admin API from a front end's side: synchronous, one connection a call."""
 
-import http.client
-import socket
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -39,22 +37,12 @@ from appliance.adminapi.types import (
     UserInfo,
     UserList,
 )
+from appliance.aio.unixclient import BrokenAnswerError, call_unix
 
 T = TypeVar("T")
 
 DEFAULT_SOCKET = Path("/run/latchkey-coordinator/admin.sock")
 PREFIX = "/adminapi/v0"
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("latchkey-coordinator", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 class AdminClient:
@@ -172,12 +160,9 @@ class AdminClient:
         body: Request | None = None,
         timeout_s: float = 10.0,
     ) -> T:
-        connection = _UnixConnection(self._path, timeout_s)
+        data = None if body is None else msgspec.json.encode(body)
         try:
-            data = None if body is None else msgspec.json.encode(body)
-            connection.request(method, PREFIX + path, data)
-            response = connection.getresponse()
-            reply = response.read()
+            status, reply = call_unix(self._path, method, PREFIX + path, data, timeout_s)
         except (FileNotFoundError, ConnectionRefusedError):
             raise CoordinatorNotRunningError(
                 f"No coordinator listens on {self._path}. Start it with "
@@ -189,11 +174,9 @@ class AdminClient:
             ) from None
         except TimeoutError:
             raise AdminApiError("The coordinator did not answer in time.", "timeout") from None
-        except (OSError, http.client.HTTPException) as error:
+        except BrokenAnswerError as error:
             raise AdminApiError(f"The coordinator broke off: {error}") from None
-        finally:
-            connection.close()
-        return _read(response.status, reply, kind)
+        return _read(status, reply, kind)
 
 
 def _part(text: str) -> str:

@@ -4,9 +4,10 @@ import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from appliance.gateway import nft
 from appliance.gateway.config import GatewayConfig, GatewayStatus
@@ -23,6 +24,8 @@ from appliance.host.rtmessages import RT_TABLE_MAIN, RTN_THROW, RTN_UNICAST, Lin
 from appliance.host.rtnetlink import RtNetlink
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REPAIR_PAUSE_S: Final = 1.0
 """Somebody who keeps removing our rules gets one answer a second, not a race."""
@@ -82,7 +85,7 @@ class LinuxGateway:
         _require_permission()
         async with self._lock:
             self._config = self._loaded = None
-            await asyncio.to_thread(self._remove_rest)
+            await _to_its_end(self._remove_rest)
             if nft.identify() is not None:
                 await nft.load(render_removal())
 
@@ -97,7 +100,7 @@ class LinuxGateway:
 
     async def _apply(self, config: GatewayConfig) -> bool:
         loaded = await self._load_ruleset(config)
-        changed = await asyncio.to_thread(self._apply_rest, config)
+        changed = await _to_its_end(lambda: self._apply_rest(config))
         return loaded or changed
 
     async def _load_ruleset(self, config: GatewayConfig) -> bool:
@@ -138,6 +141,16 @@ class LinuxGateway:
                 _apply_routes(rtnetlink, frozenset())
         except HostError as error:
             raise GatewayError(str(error)) from error
+
+
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """Work in a thread; who is cancelled meanwhile waits for its end, for it cannot be stopped."""
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 def _apply_rules(rtnetlink: RtNetlink, wanted: frozenset[Rule]) -> bool:

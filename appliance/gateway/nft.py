@@ -63,10 +63,13 @@ async def load(ruleset: str) -> None:
         async with asyncio.timeout(NFT_TIMEOUT_S):
             _, complaint = await process.communicate(ruleset.encode())
     except TimeoutError:
-        process.kill()
         raise RulesetRefusedError(
             f"nft did not finish in {NFT_TIMEOUT_S:.0f} s; the earlier rules are still in force."
         ) from None
+    finally:
+        if process.returncode is None:  # given up: it must change nothing any more
+            process.kill()
+            await process.wait()
     if process.returncode:
         raise _refused(complaint.decode(errors="replace"))
 

@@ -1,14 +1,13 @@
 """The Local API from a front end's side: synchronous, one connection a call."""
 
-import http.client
 import json
-import socket
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
 
+from appliance.aio.unixclient import BrokenAnswerError, call_unix
 from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
 from appliance.localapi.types import (
     Failure,
@@ -23,17 +22,7 @@ from appliance.localapi.types import (
 T = TypeVar("T")
 
 DEFAULT_SOCKET = Path("/run/latchkey/latchkey.sock")
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("local-latchkey.sock", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+PREFIX = "/localapi/v0"
 
 
 class LocalClient:
@@ -83,12 +72,9 @@ class LocalClient:
     def _call(
         self, method: str, path: str, kind: type[T], body: object = None, timeout_s: float = 10.0
     ) -> T:
-        connection = _UnixConnection(self._path, timeout_s)
+        data = None if body is None else json.dumps(body).encode()
         try:
-            data = None if body is None else json.dumps(body)
-            connection.request(method, f"/localapi/v0{path}", data)
-            response = connection.getresponse()
-            reply = response.read()
+            status, reply = call_unix(self._path, method, PREFIX + path, data, timeout_s)
         except (FileNotFoundError, ConnectionRefusedError):
             raise AgentNotRunningError(
                 "The Latchkey agent is not running. Start it with `systemctl start latchkey-agent`."
@@ -99,11 +85,9 @@ class LocalClient:
             ) from None
         except TimeoutError:
             raise LocalApiError("The agent did not answer in time.", "timeout") from None
-        except (OSError, http.client.HTTPException) as error:
+        except BrokenAnswerError as error:
             raise LocalApiError(f"The agent broke off: {error}") from None
-        finally:
-            connection.close()
-        return _read(response.status, reply, kind)
+        return _read(status, reply, kind)
 
 
 def _read(status: int, reply: bytes, kind: type[T]) -> T:

@@ -16,6 +16,7 @@ from appliance.aio.listener import serve_connections
 from appliance.aio.messages import json_response
 from appliance.aio.stream import TcpStream
 from appliance.host.unixsocket import Caller, peer_credentials
+from appliance.localapi.client import PREFIX
 from appliance.localapi.types import (
     Failure,
     NetcheckReport,
@@ -26,7 +27,6 @@ from appliance.localapi.types import (
     UpRequest,
 )
 
-PREFIX = "/localapi/v0"
 MAX_WAIT_S = 60.0
 """The longest that one call may wait; front ends ask again."""
 

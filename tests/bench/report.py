@@ -116,15 +116,12 @@ def table(rows: Sequence[Row]) -> str:
 def publish(name: str, rows: Sequence[Row], *, notes: Sequence[str] = ()) -> None:
     """Print the table and write build/bench/<name>.json."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    machine = {
-        "cpus": os.cpu_count(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
-    result = {"name": name, "machine": machine, "rows": [asdict(r) for r in rows]}
-    text = json.dumps(result | {"notes": list(notes)}, indent=2)
+    text = json.dumps([asdict(r) for r in rows], indent=2)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    print(f"\n{name}\n\n{table(rows)}")
+    machine = (
+        f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
+    )
+    print(f"\n{name} ({machine})\n\n{table(rows)}")
     for note in notes:
         print(f"  {note}")
     sys.stdout.flush()

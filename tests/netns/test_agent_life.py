@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from appliance.adminapi.client import AdminClient
+from appliance.agent.wiring import SETTINGS_RECORD
 from appliance.localapi.client import LocalClient
 from appliance.localapi.errors import LocalApiError
 from appliance.localapi.types import PeerStatus
@@ -26,7 +27,7 @@ from tests.support.coordinator import Coordinator
 from tests.support.labs import fresh_lab, why_no_lab
 from tests.support.machine import differences, look_at
 from tests.support.mesh import AgentNode
-from tests.support.pulse import Pulse
+from tests.support.pulse import PACE_S, Pulse
 from tests.support.wireguard import why_no_wireguard
 
 pytestmark = pytest.mark.netns
@@ -128,7 +129,7 @@ def wait_until_running(node: AgentNode) -> None:
 
 def pause(pulse: Pulse, seconds: float) -> None:
     """Let the pulse go on for so long."""
-    beats = len(pulse.beats()) + seconds / 0.02
+    beats = len(pulse.beats()) + seconds / PACE_S
     wait_until(lambda: len(pulse.beats()) >= beats, seconds * 3 + 5, "the pulse goes on")
 
 
@@ -228,6 +229,7 @@ def test_an_agent_leaves_the_machine_as_it_was(
     for node in (mesh.left, mesh.right):
         end(node)
         assert differences(mesh.before[node.host.name], look_at(node.host)) == []
+        assert not (node.directory / SETTINGS_RECORD).exists()
 
 
 def leads_into_tunnel(mesh: Mesh, address: str) -> bool:
@@ -286,6 +288,20 @@ def a_change_arrives(mesh: Mesh) -> None:
         )
 
 
+def test_a_device_that_somebody_removes_is_made_anew(mesh: Mesh) -> None:
+    """The agent notices by itself, and everything else goes on from where it was."""
+    had = ours(mesh.world.left)
+    with Pulse(mesh.world.left, mesh.right.ip) as pulse:
+        pulse.wait_for_answers(25, SOON_S)
+        mesh.world.left.run(["ip", "link", "delete", TUNNEL])
+        removed = time.monotonic()
+        back = pulse.first_answer_after(removed, 2 * SOON_S)
+        pulse.wait_for_answers(25, SOON_S)
+    print(f"packets pass {back - removed:.2f} s after the device was removed")
+    assert ours(mesh.world.left).keys() == had.keys()
+    assert ours(mesh.world.left)["rules"] == had["rules"]
+
+
 def test_what_an_admin_says_about_routes_is_in_force_at_once(mesh: Mesh) -> None:
     """From the admin's command to the client's routing: 250 ms; asserted generously."""
     mesh.left.set("--accept-routes")
@@ -309,7 +325,9 @@ def measure(what: str, say: Callable[[], object], in_force: Callable[[], bool]) 
     answered = time.monotonic()
     wait_until(in_force, SOON_S, what)
     seen = time.monotonic()
-    print(f"{what}: in force {seen - answered:.3f} s after the answer ({seen - asked:.3f} s in all)")
+    print(
+        f"{what}: in force {seen - answered:.3f} s after the answer ({seen - asked:.3f} s in all)"
+    )
     assert seen - answered < 2
 
 

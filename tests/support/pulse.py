@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import TracebackType
@@ -20,7 +21,7 @@ from tests.netns.lab import Host, wait_until
 from tests.netns.lab.namespaces import inside
 
 PACE_S: Final = 0.02  # 50 a second
-_LATE_S: Final = 1.0  # an answer that takes longer counts as lost
+LATE_S: Final = 1.0  # an answer that takes longer counts as lost
 _IDENTS: Final = itertools.count(0x4C4B)  # tells the pulses of one machine apart
 _KINDS: Final = {4: (8, 0), 6: (128, 129)}  # echo request and reply, ICMP and ICMPv6
 _FILLING: Final = bytes(56)
@@ -38,9 +39,9 @@ class Beat:
 class Pulse:
     """Runs from its making until `stop`, or the end of the block."""
 
-    def __init__(self, host: Host, address: str, *, pace_s: float = PACE_S) -> None:
+    def __init__(self, host: Host, address: str, *, late_s: float = LATE_S) -> None:
         self._address = address
-        self._pace_s = pace_s
+        self._late_s = late_s
         self._version = ip_address(address).version
         self._ident = next(_IDENTS) & 0xFFFF
         self._sent: list[float] = []
@@ -73,12 +74,12 @@ class Pulse:
         return [Beat(number, at, self._answered.get(number)) for number, at in enumerate(sent)]
 
     def lost(self) -> list[Beat]:
-        """What has not been answered within a second, or ever."""
+        """What has not been answered in time, or ever."""
         now = time.monotonic()
         return [
             beat
             for beat in self.beats()
-            if (now if beat.answered is None else beat.answered) - beat.sent > _LATE_S
+            if (now if beat.answered is None else beat.answered) - beat.sent > self._late_s
             or (self._ending.is_set() and beat.answered is None)
         ]
 
@@ -110,22 +111,20 @@ class Pulse:
             due = time.monotonic()
             while not self._ending.is_set():
                 self._send()
-                due = max(due + self._pace_s, time.monotonic())
+                due = max(due + PACE_S, time.monotonic())
                 self._listen_until(due)
-            while self._expects_answers() and time.monotonic() < due + _LATE_S:
-                self._listen_until(time.monotonic() + self._pace_s)
+            while self._expects_answers() and time.monotonic() < due + self._late_s:
+                self._listen_until(time.monotonic() + PACE_S)
 
     def _expects_answers(self) -> bool:
         now = time.monotonic()
-        return any(b.answered is None and now - b.sent < _LATE_S for b in self.beats()[-100:])
+        return any(b.answered is None and now - b.sent < self._late_s for b in self.beats()[-100:])
 
     def _send(self) -> None:
         number = len(self._sent)
         self._sent.append(time.monotonic())
-        try:
+        with suppress(OSError):  # no way to the address is a loss too
             self._socket.sendto(self._request(number), (self._address, 0))
-        except OSError:
-            pass  # there is no way to the address: the beat is lost, which is what we count
 
     def _listen_until(self, due: float) -> None:
         while (left := due - time.monotonic()) > 0:

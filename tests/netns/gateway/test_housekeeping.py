@@ -146,18 +146,17 @@ def test_cleaning_up_leaves_the_machine_as_it_was(home: Home) -> None:
 def test_a_change_that_is_given_up_half_way_leaves_nothing_behind(home: Home) -> None:
     """Cancelled at any moment, it is over before the clean-up begins."""
     before = traces(home.home)
-    fine = iter(range(1, 13))
 
-    async def work() -> None:
+    async def work(moment_s: float) -> None:
         gateway = LinuxGateway(home.record)
         async with asyncio.TaskGroup() as tasks:
             change = tasks.create_task(gateway.apply(EVERYTHING), name="change")
-            await asyncio.sleep(0.004 * next(fine))
+            await asyncio.sleep(moment_s)
             change.cancel()
         await gateway.clean_up()
 
-    for _ in range(12):
-        home.home.do(work)
+    for number in range(24):
+        home.home.do(lambda number=number: work(number * 0.0015))
         assert traces(home.home) == before
 
 
