@@ -1,10 +1,11 @@
 # Latchkey. `make help` lists the targets in reading order.
 .DEFAULT_GOAL := help
-.PHONY: help setup peers demo demo-clean test lint fuzz bench clean
+.PHONY: help setup peers demo demo-clean test test-vm lint fuzz bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 CHECK ?=
+SLOW ?=
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,7 +25,10 @@ demo-clean: setup ## remove whatever an earlier demo left
 	@$(PYTHON) -m tests.netns.demo --clean
 
 test: setup peers ## everything that this machine can run, cheapest first, then a table of it
-	@$(PYTHON) -m tests.lanes
+	@$(PYTHON) -m tests.lanes $(if $(SLOW),--$(SLOW))
+
+test-vm: setup peers ## the kernel's own WireGuard, in an emulated virtual machine (some minutes; root)
+	@$(PYTHON) -m tests.lanes vm
 
 lint: setup ## formatting, lint, types and import rules only
 	@$(PYTHON) -m tests.lanes lint

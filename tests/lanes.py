@@ -1,10 +1,14 @@
 """Runs the lanes of `make test`, cheapest first, and ends in a table of what ran.
 
-``python -m tests.lanes [LANE …]`` runs all lanes, or the named ones. A lane that cannot run here
-is named in the last lines with its reason. The exit status is 0 only when every lane that ran
-passed. Each lane's output goes to the terminal and its results to build/lanes/LANE.xml.
+``python -m tests.lanes [LANE …]`` runs all lanes but the slow ones, or the named ones. With
+``--changed``, as the build machine has it, the slow lanes follow whose inputs are not those with
+which they last passed here. A lane that cannot run here is named in the last lines with its
+reason. The exit status is 0 only when every lane that ran passed. Each lane's output goes to the
+terminal and its results to build/lanes/LANE.xml.
 """
 
+import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,17 +20,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 RESULTS = ROOT / "build" / "lanes"
+_CACHE = Path(os.environ.get("LATCHKEY_CACHE") or Path.home() / ".cache" / "latchkey")
+PASSED = _CACHE / "passed"
+"""One file for a slow lane: the fingerprint of the inputs with which it last passed."""
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One group of checks: commands of its own, or a pytest run over some folders."""
+    """One group of checks: commands of its own, or a pytest run over some folders.
+
+    A slow lane is a program instead, `python -m PROGRAM --junitxml=FILE`, and names the paths
+    that it depends on. The program returns 3 when it cannot run here, after a line that says why.
+    """
 
     name: str
     commands: tuple[tuple[str, ...], ...] = ()
     paths: tuple[str, ...] = ()
     needs_root: bool = False
     options: tuple[str, ...] = ()
+    program: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -57,22 +70,44 @@ LANES = (
     Lane("tailnet", paths=("tests/tailnet",)),
     Lane("netns", paths=("tests/netns",), needs_root=True),
     Lane("interop", paths=("tests/interop",), needs_root=True),
+    Lane(
+        "vm",
+        program="tests.vm",
+        needs_root=True,
+        inputs=(
+            *("appliance", "requirements", "pyproject.toml", "tests/lanes.py", "tests/support"),
+            *("tests/netns/dataplane", "tests/netns/gateway", "tests/netns/lab", "tests/vm"),
+            *("tests/netns/conftest.py", "tests/netns/topologies.py"),
+            "tests/netns/test_mesh_paths.py",
+        ),
+    ),
 )
+CANNOT_RUN = 3
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the lanes; return 0 when all that ran passed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.lanes")
+    parser.add_argument("names", nargs="*", metavar="LANE")
+    parser.add_argument("--changed", action="store_true", help="slow lanes too, where changed")
+    options = parser.parse_args(arguments)
+    names, changed = options.names, options.changed
     unknown = set(names) - {lane.name for lane in LANES}
     if unknown:
         print(f"No such lane: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    chosen = [lane for lane in LANES if not names or lane.name in names]
+    chosen = [lane for lane in LANES if lane.name in names or not (names or lane.program)]
+    if changed:
+        chosen += [lane for lane in LANES if lane.program and lane not in chosen]
     RESULTS.mkdir(parents=True, exist_ok=True)
     outcomes = {}
     for lane in chosen:
         print(f"\n=== {lane.name}", flush=True)
         started = time.monotonic()
-        outcomes[lane.name] = outcome = _run(lane)
+        unchanged = changed and lane.name not in names and _passed_before(lane)
+        outcomes[lane.name] = outcome = (
+            Outcome(not_run="unchanged since it passed") if unchanged else _run(lane)
+        )
         outcome.seconds = time.monotonic() - started
     _report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
@@ -83,6 +118,8 @@ def _run(lane: Lane) -> Outcome:
         return Outcome(not_run="needs root: run `sudo make test`")
     if lane.commands:
         return _run_commands(lane)
+    if lane.program:
+        return _run_program(lane)
     paths = [path for path in lane.paths if (ROOT / path).exists()]
     if not paths:
         return Outcome(failed=1, not_run=f"{lane.paths[0]} is missing")
@@ -104,6 +141,45 @@ def _run_commands(lane: Lane) -> Outcome:
         outcome.passed += status == 0
         outcome.failed += status != 0
     return outcome
+
+
+def _run_program(lane: Lane) -> Outcome:
+    inputs = _fingerprint(lane)
+    results = RESULTS / f"{lane.name}.xml"
+    results.unlink(missing_ok=True)
+    command = [str(BIN / "python"), "-m", lane.program, f"--junitxml={results}"]
+    done = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
+    print(done.stderr, end="", file=sys.stderr)
+    if done.returncode == CANNOT_RUN:
+        return Outcome(not_run=done.stderr.strip().rpartition("\n")[2] or "it does not say why")
+    outcome = _read(results) if results.exists() else Outcome()
+    if done.returncode and not outcome.failed:
+        outcome.failed = 1
+    elif inputs and not outcome.failed:
+        PASSED.mkdir(parents=True, exist_ok=True)
+        (PASSED / lane.name).write_text(inputs, encoding="ascii")
+    return outcome
+
+
+def _passed_before(lane: Lane) -> bool:
+    """Whether a slow lane passed here with the inputs that it has now."""
+    stamp = PASSED / lane.name
+    inputs = _fingerprint(lane) if lane.program else ""
+    return bool(inputs) and stamp.is_file() and stamp.read_text(encoding="ascii") == inputs
+
+
+def _fingerprint(lane: Lane) -> str:
+    """What a lane's inputs are in git's index; empty when the work tree differs or is none."""
+    git = ("git", "-C", str(ROOT))
+    status = subprocess.run(
+        [*git, "status", "--porcelain", "--", *lane.inputs], capture_output=True, check=False
+    )
+    if status.returncode or any(line[1:2] != b" " for line in status.stdout.splitlines()):
+        return ""
+    files = subprocess.run(
+        [*git, "ls-files", "-s", "--", *lane.inputs], capture_output=True, check=True
+    )
+    return hashlib.sha256(files.stdout).hexdigest()
 
 
 def _read(results: Path) -> Outcome:

@@ -5,7 +5,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -180,10 +180,10 @@ def _our_routes(rtnetlink: RtNetlink) -> frozenset[Route]:
 
 
 def _plain(route: Route) -> Route:
-    """Leave out the loopback interface that IPv6 names in a throw route."""
-    if route.kind != RTN_THROW:
+    """Leave out the loopback interface that IPv6 names in a route to nowhere."""
+    if route.kind == RTN_UNICAST:
         return route
-    return Route(route.destination, route.table, RTN_THROW, route.protocol, priority=route.priority)
+    return replace(route, link=0)
 
 
 def _observe() -> GatewayStatus:

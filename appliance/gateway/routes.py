@@ -22,6 +22,7 @@ from appliance.host.rtmessages import (
     RT_TABLE_DEFAULT,
     RT_TABLE_MAIN,
     RTN_THROW,
+    RTN_UNREACHABLE,
     Route,
     Rule,
 )
@@ -42,6 +43,8 @@ DEFAULT_ROUTES: Final[frozenset[IPNetwork]] = frozenset(
 
 _IPV6_METRIC: Final = 1024
 """What the kernel gives an IPv6 route without one."""
+_LAST_METRIC: Final = 4096
+"""After the tunnel's own routes."""
 
 
 def plan_rules(fwmark: int, families: tuple[int, ...]) -> frozenset[Rule]:
@@ -72,8 +75,14 @@ def plan_rules(fwmark: int, families: tuple[int, ...]) -> frozenset[Rule]:
 def plan_routes(
     config: GatewayConfig, tunnel: int | None, families: tuple[int, ...]
 ) -> frozenset[Route]:
-    """Return our table; without a tunnel (None) only what stays out of it."""
+    """Return our table; without a tunnel (None) only what stays out of it.
+
+    Behind an exit node there is a dead end under the default routes: should the tunnel vanish,
+    its routes go with it, and traffic then goes nowhere instead of out in the clear.
+    """
     routes = {_throw(network) for network in config.local_networks if network.prefixlen}
+    if config.use_exit:
+        routes |= {_dead_end(network) for network in DEFAULT_ROUTES}
     if tunnel is not None:
         routes |= {_into(network, tunnel) for network in tunnel_networks(config)}
     return frozenset(route for route in routes if _family(route.destination) in families)
@@ -101,6 +110,10 @@ def _into(network: IPNetwork, tunnel: int) -> Route:
 def _throw(network: IPNetwork) -> Route:
     priority = _IPV6_METRIC if network.version == 6 else 0
     return Route(network, TABLE, kind=RTN_THROW, protocol=PROTOCOL, priority=priority)
+
+
+def _dead_end(network: IPNetwork) -> Route:
+    return Route(network, TABLE, RTN_UNREACHABLE, PROTOCOL, priority=_LAST_METRIC)
 
 
 def _is_mesh(network: IPNetwork) -> bool:

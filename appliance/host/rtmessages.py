@@ -38,6 +38,7 @@ IFA_F_DEPRECATED: Final = 0x20
 IFA_F_TENTATIVE: Final = 0x40
 
 RTN_UNICAST: Final = 1
+RTN_UNREACHABLE: Final = 7
 RTN_THROW: Final = 9
 
 RT_TABLE_DEFAULT: Final = 253
@@ -87,7 +88,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; a throw route has no link and sends the lookup on to the next rule."""
+    """A route; one to nowhere has no link, a throw route sends the lookup on to the next rule."""
 
     destination: IPNetwork
     table: int

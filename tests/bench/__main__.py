@@ -47,7 +47,7 @@ def _run(name: str) -> list[Row]:
     subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False)
     if not result.exists():
         return []
-    return [_row(values) for values in json.loads(result.read_text(encoding="utf-8"))["rows"]]
+    return [_row(values) for values in json.loads(result.read_text(encoding="utf-8"))]
 
 
 def _row(values: dict[str, object]) -> Row:

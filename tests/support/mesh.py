@@ -7,6 +7,7 @@ either of them in the same words.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
@@ -128,12 +129,14 @@ class AgentNode(Node):
     """Our agent."""
 
     label = "agent"
+    dataplane = os.environ.get("LATCHKEY_TEST_DATAPLANE", "auto")
 
     def daemon_command(self) -> list[str]:
         program = wireguard_go()
         return [
             *(str(LATCHKEY), "agent", "--state-dir", str(self.directory)),
             *("--socket", str(self.socket), "--port", str(self.port)),
+            *("--dataplane", self.dataplane),
             *(("--wireguard-go", str(program)) if program else ()),
         ]
 

@@ -87,6 +87,19 @@ def test_an_exit_node_takes_both_defaults_but_not_the_lan_nor_marked_packets(hom
     assert "dev wan" in home.home.run("ip route get 198.51.100.7")
 
 
+def test_when_the_tunnel_vanishes_exit_traffic_goes_nowhere_instead_of_out_in_the_clear(
+    home: Home,
+) -> None:
+    home.apply(replace(OPEN, use_exit=True))
+    home.home.run(f"ip link del {TUNNEL}")
+    for family, address in (("-4", "198.51.100.7"), ("-6", "2001:db8:e::7")):
+        assert home.home.attempt(f"ip {family} route get {address}").returncode != 0
+        assert "dev wan" in home.home.run(f"ip {family} route get {address} mark 0x80000")
+    home.apply(replace(OPEN, use_exit=True))
+    home.apply(OPEN)
+    assert "dev wan" in home.home.run("ip route get 198.51.100.7")
+
+
 def test_marked_packets_never_fall_into_the_tunnel(home: Home) -> None:
     home.apply(replace(OPEN, use_exit=True))
     for gateway in (WEB, "2001:db8:f::10"):

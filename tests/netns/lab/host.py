@@ -15,7 +15,7 @@ from tests.netns.lab import namespaces
 from tests.netns.lab.capture import Capture
 from tests.netns.lab.errors import LabError
 from tests.netns.lab.nat import UNBLOCK, render_block
-from tests.netns.lab.programs import Program
+from tests.netns.lab.programs import PATIENCE, Program
 from tests.netns.lab.topology import MachinePlan
 
 UDP: Final = "meta l4proto udp"
@@ -64,7 +64,7 @@ class Host:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=timeout_s * PATIENCE,
             check=False,
             env=os.environ | (env or {}),
         )
@@ -120,7 +120,7 @@ class Host:
     def connect(self, address: str, port: int, *, timeout_s: float = 5) -> socket.socket:
         """A TCP connection from this machine."""
         return namespaces.inside(
-            self.namespace, lambda: socket.create_connection((address, port), timeout_s)
+            self.namespace, lambda: socket.create_connection((address, port), timeout_s * PATIENCE)
         )
 
     def http_get(

@@ -15,6 +15,9 @@ from tests.netns.lab.errors import LabError, LabTimeoutError
 
 T = TypeVar("T")
 
+PATIENCE: Final = float(os.environ.get("LATCHKEY_TEST_PATIENCE", "1"))
+"""What the lab's time limits are multiplied by; more than 1 on a machine that is emulated."""
+
 _POLL_S: Final = 0.02
 _TAIL_LINES: Final = 25
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -22,6 +25,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
     """Poll until the condition returns something true, and return that."""
+    timeout_s *= PATIENCE
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -90,7 +94,7 @@ class Program:
     def wait(self, timeout_s: float) -> int:
         """Wait for its end; returns the exit status."""
         try:
-            return self._process.wait(timeout_s)
+            return self._process.wait(timeout_s * PATIENCE)
         except subprocess.TimeoutExpired:
             raise LabTimeoutError(f"{self.name} does not end:\n{self.tail()}") from None
 
@@ -99,7 +103,7 @@ class Program:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(timeout_s)
+                self._process.wait(timeout_s * PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         return self._process.wait()

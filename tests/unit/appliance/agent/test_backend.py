@@ -157,6 +157,8 @@ async def test_after_a_restart_the_mesh_works_without_the_coordinator(world: Wor
     async with world.agent() as agent:
         await agent.up(UpRequest(prefs=URL))
         await until(agent, "Running")
+        while agent.store.load_netmap() is None:  # noqa: ASYNC110 - written after "Running"
+            await asyncio.sleep(0.001)
 
     async def unreachable(control: FakeControl) -> None:
         control.agent.failed("nobody answers", ExitStatus.COORDINATOR_UNREACHABLE)

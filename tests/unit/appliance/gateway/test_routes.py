@@ -13,7 +13,7 @@ from appliance.gateway.routes import (
     plan_rules,
     tunnel_networks,
 )
-from appliance.host.rtmessages import RTN_THROW, RTN_UNICAST
+from appliance.host.rtmessages import RTN_THROW, RTN_UNICAST, RTN_UNREACHABLE
 from appliance.protocol.addresses import IPNetwork
 
 BOTH = (socket.AF_INET, socket.AF_INET6)
@@ -79,6 +79,17 @@ def test_a_default_route_never_stays_out_of_the_tunnel() -> None:
     thrown = [r.destination for r in plan_routes(config, 7, BOTH) if r.kind == RTN_THROW]
     assert thrown == [ipaddress.ip_network("10.0.0.0/8")]
     assert plan_routes(config, 7, BOTH) >= plan_routes(config, None, BOTH)
+
+
+def test_without_its_tunnel_the_internet_behind_an_exit_node_is_a_dead_end() -> None:
+    config = replace(CONFIG, use_exit=True)
+    dead_ends = plan_routes(config, None, BOTH)
+    assert {(r.destination, r.kind) for r in dead_ends} == {
+        (network, RTN_UNREACHABLE) for network in DEFAULT_ROUTES
+    }
+    for route in plan_routes(config, 7, BOTH) - dead_ends:
+        assert all(route.priority < dead_end.priority for dead_end in dead_ends)
+    assert plan_routes(CONFIG, None, BOTH) == frozenset()
 
 
 def test_without_ipv6_in_the_kernel_only_ipv4_is_planned() -> None:
