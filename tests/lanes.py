@@ -78,7 +78,6 @@ LANES = (
             *("appliance", "requirements", "pyproject.toml", "tests/lanes.py", "tests/support"),
             *("tests/netns/dataplane", "tests/netns/gateway", "tests/netns/lab", "tests/vm"),
             *("tests/netns/conftest.py", "tests/netns/topologies.py"),
-            "tests/netns/test_mesh_paths.py",
         ),
     ),
 )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from appliance.cli import table
+from appliance.cli.prefs import YesNo
 from appliance.exit_status import ExitStatus
 from appliance.localapi.client import LocalClient
 from appliance.localapi.errors import LocalApiError
@@ -44,7 +45,7 @@ def add_commands(commands: Any) -> None:
     ping.add_argument("--timeout", type=float, default=5.0, metavar="S", help="wait so long (5)")
     ping.add_argument(
         "--until-direct",
-        action=argparse.BooleanOptionalAction,
+        action=YesNo,
         default=True,
         help="stop at the first direct answer",
     )

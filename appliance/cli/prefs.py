@@ -28,7 +28,7 @@ def add_commands(commands: Subparsers) -> None:
 def add_flags(command: argparse.ArgumentParser) -> None:
     """Add one flag for each wish; absent flags change nothing."""
     group = command.add_argument_group("wishes")
-    yes_no = argparse.BooleanOptionalAction
+    yes_no = YesNo
     group.add_argument(
         "--advertise-routes",
         metavar="CIDR,…",
@@ -62,6 +62,29 @@ def add_flags(command: argparse.ArgumentParser) -> None:
         "--shields-up", action=yes_no, default=None, help="let no other node connect to this one"
     )
     group.add_argument("--hostname", metavar="NAME", help="this node's name in the mesh")
+
+
+class YesNo(argparse.Action):
+    """``--flag``, ``--no-flag``, and ``--flag=false`` as people write it for the reference."""
+
+    def __init__(self, option_strings: list[str], dest: str, **settings: Any) -> None:
+        negated = [f"--no-{option.removeprefix('--')}" for option in option_strings]
+        settings |= {"nargs": "?", "metavar": "true|false"}
+        super().__init__([*option_strings, *negated], dest, **settings)
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Take the wish; anything but a truth value is a usage error."""
+        if values not in (None, "true", "false"):
+            parser.error(f"{option_string} takes true or false, not {values!r}")
+        wish = values != "false"
+        negated = (option_string or "").startswith("--no-")
+        setattr(namespace, self.dest, wish != negated)
 
 
 _FLAGS = (

@@ -110,9 +110,7 @@ class World:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.laptop = self.client("laptop")
         self.camera = self.client("camera")
-        began = time.monotonic()
         self.laptop.up(f"--auth-key={program.new_key('alice')}")
-        self.laptop_joined_in_s = time.monotonic() - began
         self.camera.up(f"--auth-key={program.new_key('bob')}")
 
     def client(self, name: str) -> StockClient:
@@ -154,7 +152,6 @@ def test_it_is_running_soon_with_both_addresses(world: World) -> None:
     assert tuple(status["TailscaleIPs"]) == node.addresses
     assert status["CurrentTailnet"]["MagicDNSSuffix"] == "mesh.test"
     assert node.home_relay == 900
-    assert world.laptop_joined_in_s < 2.0
 
 
 def test_it_believes_of_a_peer_what_we_said(world: World) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,9 +161,7 @@ def test_what_a_killed_run_left_is_found_and_removed(lab: Lab) -> None:
     owner.wait()
     orphans = pids(namespaces(left.prefix))
     assert orphans
-    started = time.monotonic()
     left.clean()
-    assert time.monotonic() - started < 1
     assert not namespaces(left.prefix)
     assert not list(Path("/etc").glob(f"netns/{left.prefix}*"))
     assert not [pid for pid in orphans if Path(f"/proc/{pid}/exe").exists()]

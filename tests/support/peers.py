@@ -26,7 +26,7 @@ def require_peer(name: str) -> Path:
     """The program, or a skip that names it."""
     program = find_peer(name)
     if program is None:
-        pytest.skip(f"{name} is not installed (`make peers` installs it)")
+        pytest.skip(f"{name} is not installed (`make peers` builds it where there is Go)")
     return program
 
 

@@ -10,9 +10,7 @@ import ipaddress
 import json
 import logging
 import os
-import resource
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +81,6 @@ class Node:
                 return {"path": path, "latency_s": result.latency_s if result else None}
             case "status":
                 return self.status()
-            case "usage":
-                usage = resource.getrusage(resource.RUSAGE_SELF)
-                return {
-                    "cpu_s": usage.ru_utime + usage.ru_stime,
-                    "at": time.monotonic(),
-                    "wakeups": usage.ru_nvcsw,
-                }
             case "network_changed":
                 self.underlay.network_changed()
                 return {}
