@@ -231,6 +231,7 @@ class Agent:
         """Disconnect; returns when every change to the machine is undone."""
         self._set_prefs(msgspec.structs.replace(self.state.prefs, want_running=False))
         await self._stop_session()
+        await self.clean_up()  # also what a killed agent left before this one started
         return self._publish()
 
     async def logout(self) -> Progress:

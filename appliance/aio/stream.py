@@ -86,7 +86,9 @@ class TcpStream:
 
     async def close(self) -> None:
         """Close, politely for a moment, then at once."""
-        self._writer.close()
+        # Python 3.11.2 forgets a TLS connection that is closed twice, and cannot abort it then.
+        if not self._writer.is_closing():
+            self._writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._writer.wait_closed()

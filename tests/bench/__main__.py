@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.bench.report import RESULTS, Figure, Row, table
 
-NAMES: Final = ("relay", "datapath", "join", "memory")
+NAMES: Final = ("relay", "datapath", "join", "memory", "coordinator")
 
 
 def main(names: list[str]) -> int:

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from appliance.dataplane.kernel import kernel_has_wireguard
-from tests.netns.lab import wait_until
+from tests.netns.lab import LabError, wait_until
 from tests.netns.topologies import two_homes
 from tests.support.coordinator import RELAY, Coordinator
 from tests.support.labs import fresh_lab, why_no_lab
 from tests.support.mesh import AgentNode
+from tests.support.pulse import Pulse
 
 FOUND_S = 10.0
 
@@ -39,7 +40,12 @@ def test_two_agents_with_kernel_wireguard_find_each_other_through_their_nats() -
         address = right.ip
 
         def pings() -> bool:
-            return left.host.try_run(["ping", "-c1", "-W2", address]).returncode == 0
+            try:
+                with Pulse(left.host, address) as pulse:
+                    pulse.wait_for_answers(1, 1)
+            except LabError:
+                return False
+            return True
 
         def direct() -> str:
             return left.direct_address("right") if pings() else ""

@@ -1,13 +1,18 @@
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from appliance.aio.errors import StreamClosedError
 from appliance.aio.stream import PrefixedStream, TcpStream, read_exactly
+from appliance.aio.tls import client_context
 from appliance.protocol.addresses import AddrPort
+from tests.netns.lab.pki import Authority
+from tests.support.control import listening
 from tests.support.streams import stream_pair
 
 
@@ -83,6 +88,26 @@ async def test_closing_twice_does_no_harm(ends: Ends) -> None:
     stream, _ = ends
     await stream.close()
     await stream.close()
+
+
+async def test_tls_can_be_aborted_after_closing_twice(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    files = authority.issue("localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+
+    async def serve(stream: TcpStream) -> None:
+        await stream.read(1)
+        await stream.close()
+
+    async with listening(serve, context) as port:
+        reader, writer = await asyncio.open_connection(
+            "localhost", port, ssl=client_context(authority.file)
+        )
+        stream = TcpStream(reader, writer)
+        await stream.close()
+        await stream.close()
+        stream.transport.abort()
 
 
 async def test_a_prefix_is_read_first() -> None:
