@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def test_unit_tests_mirror_modules_that_exist() -> None:
         if not source.exists() and not package.exists():
             orphans.append(str(relative))
     assert orphans == []
+
+
+def test_every_service_that_a_message_names_has_a_unit() -> None:
+    text = "".join((ROOT / path).read_text() for path in _sources())
+    units = {path.stem for path in (ROOT / "appliance" / "units").glob("*.service")}
+    assert set(re.findall(r"systemctl \w+ (latchkey-\w+)", text)) <= units
 
 
 @pytest.mark.parametrize("kind", [keys.MachinePrivate, keys.NodePrivate, keys.DiscoPrivate])

@@ -1,7 +1,7 @@
 """Debian's kernel for the virtual machine, had through apt and kept in the cache.
 
 A kernel's folder holds vmlinuz, lib/modules/VERSION and the initramfs: busybox, the modules that
-mount the host's file system, and tests/vm/init.
+mount the host's file system, and `init`.
 """
 
 from __future__ import annotations
@@ -32,10 +32,32 @@ def prepare() -> Path:
     if shutil.which("apt-get") is None:
         raise UnfitMachineError("the virtual machine's kernel comes through apt: not a Debian")
     _install_tools()
+    kernel = _find_kernel()
+    _pack(kernel)
+    return kernel
+
+
+def _find_kernel() -> Path:
+    try:
+        try:
+            return _newest_kernel()
+        except subprocess.CalledProcessError:
+            _run("apt-get", "update", "-qq")  # lists that are absent or old
+            return _newest_kernel()
+    except subprocess.CalledProcessError as error:
+        cached = [
+            path.parent for path in _FOLDER.glob("*/vmlinuz") if path.parent.suffix != ".part"
+        ]
+        if not cached:
+            message = f"apt cannot download the kernel: {error.stderr.strip()[-200:]}"
+            raise UnfitMachineError(message) from None
+        return max(cached, key=lambda path: path.stat().st_mtime)
+
+
+def _newest_kernel() -> Path:
     kernel = _FOLDER / _newest()
     if not (kernel / "vmlinuz").exists():
         _download(kernel)
-    _pack(kernel)
     return kernel
 
 
@@ -46,6 +68,7 @@ def _install_tools() -> None:
     if os.geteuid() != 0:
         raise UnfitMachineError(f"needs {', '.join(missing)}: install it, or run this as root")
     print(f"vm: installing {' '.join(missing)}", flush=True)
+    subprocess.run(["apt-get", "update", "-qq"], check=False)
     command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     if subprocess.run(command, env=env, stdout=subprocess.DEVNULL, check=False).returncode:
@@ -57,21 +80,18 @@ def _newest() -> str:
     shown = _run("apt-cache", "depends", "linux-image-amd64")
     match = re.search(r"Depends: linux-image-(\S+)", shown)
     if match is None:
-        raise UnfitMachineError("apt offers no linux-image-amd64: run apt-get update")
+        raise subprocess.CalledProcessError(1, "apt-cache", stderr="no linux-image-amd64")
     return match[1]
 
 
 def _download(kernel: Path) -> None:
-    """Have the package and busybox, and unpack what is needed of both; whole or not at all."""
+    """Replace the cache by this kernel and busybox; whole or not at all."""
     part = kernel.with_name(f"{kernel.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     print(f"vm: downloading linux-image-{kernel.name}", flush=True)
     packages = (f"linux-image-{kernel.name}", "busybox-static")
-    try:
-        _run("apt-get", "download", "-qq", *packages, cwd=part)
-    except subprocess.CalledProcessError as error:
-        raise UnfitMachineError(f"apt cannot download {packages}: {error.stderr}") from None
+    _run("apt-get", "download", "-qq", *packages, cwd=part)
     for package in part.glob("*.deb"):
         _run("dpkg-deb", "-x", str(package), str(part))
         package.unlink()
@@ -85,7 +105,9 @@ def _download(kernel: Path) -> None:
     for name in ("boot", "usr", "bin"):
         shutil.rmtree(part / name, ignore_errors=True)
     _run("depmod", "-b", str(part), kernel.name)
-    shutil.rmtree(kernel, ignore_errors=True)
+    for older in _FOLDER.iterdir():
+        if older != part:
+            shutil.rmtree(older)
     part.rename(kernel)
 
 
@@ -98,7 +120,7 @@ def _pack(kernel: Path) -> None:
     shutil.copy(_INIT, tree)
     for number, module in enumerate(_boot_modules(kernel)):
         data = module.read_bytes()
-        name = f"{number:02} {module.name}".replace(" ", "-").removesuffix(".xz")
+        name = f"{number:02}-{module.name}".removesuffix(".xz")
         packed = module.suffix == ".xz"
         (tree / "modules" / name).write_bytes(lzma.decompress(data) if packed else data)
     names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))

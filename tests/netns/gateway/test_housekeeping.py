@@ -44,7 +44,7 @@ def sysctl(box: Box, name: str) -> str:
 
 def traces(box: Box) -> str:
     """Everything in a box that could be ours."""
-    shown = [box.run("nft list ruleset"), box.run("ip rule"), box.run("ip -6 rule")]
+    shown = [box.run("nft -s list ruleset"), box.run("ip rule"), box.run("ip -6 rule")]
     for family in ("-4", "-6"):
         routes = box.run(f"ip {family} route show table all").splitlines()
         # The kernel's own link-local routes come when it is done checking for duplicates.
