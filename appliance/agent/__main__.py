@@ -73,7 +73,14 @@ async def _clean_up(settings: Settings) -> None:
 
 @contextlib.contextmanager
 def _listening(settings: Settings) -> Iterator[socket.socket]:
-    sock = listen_unix(settings.socket, 0o666)
+    try:
+        sock = listen_unix(settings.socket, 0o666)
+    except OSError as error:
+        raise AgentError(
+            f"The agent's socket {settings.socket} cannot be made: {error.strerror}. Choose "
+            "another place with --socket.",
+            ExitStatus.STATE_UNUSABLE,
+        ) from None
     try:
         yield sock
     finally:

@@ -3,6 +3,7 @@
 Source: unix(7), SO_PEERCRED.
 """
 
+import errno
 import os
 import socket
 import stat
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _UCRED = struct.Struct("3i")
+_MAX_PATH = 107
+"""Of the socket's name in ``struct sockaddr_un``, its end mark excepted."""
 
 
 class SocketInUseError(Exception):
@@ -38,6 +41,8 @@ def listen_unix(path: Path, mode: int) -> socket.socket:
 
     ``SocketInUseError`` when a living instance holds it, ``OSError`` when the path cannot be used.
     """
+    if len(os.fsencode(path)) > _MAX_PATH:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

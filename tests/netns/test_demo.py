@@ -18,7 +18,7 @@ import pytest
 from tests.netns.demo.__main__ import run
 from tests.netns.demo.report import Report
 from tests.netns.lab import LABS, Lab, wait_until
-from tests.netns.lab.namespaces import PREFIX, namespaces, pids
+from tests.netns.lab.namespaces import PREFIX, SOCKETS, namespaces, pids
 from tests.support.peers import require_peer
 from tests.support.wireguard import why_no_wireguard
 
@@ -54,4 +54,5 @@ def test_however_it_ends_nothing_is_left(lab: Lab, number: signal.Signals) -> No
         subprocess.run([*command, "--clean"], check=True, timeout=20)
     assert namespaces(f"{PREFIX}{name}-") == []
     assert not list(Path("/etc").glob(f"netns/{PREFIX}{name}-*"))
+    assert not list(SOCKETS.glob(f"{PREFIX}{name}-*"))
     assert [pid for pid in left if Path(f"/proc/{pid}/exe").exists()] == []

@@ -24,7 +24,7 @@ class Coordinator:
         self.authority = Authority(self.directory / "tls")
         self._files = self.authority.issue(host.name, *map(str, host.plan.addresses()))
         self._separate_relay = separate_relay
-        self.admin_socket = self.directory / "admin.sock"
+        self.admin_socket = host.socket_path("admin.sock")
         self.program: Program | None = None
 
     def start(self) -> Program:

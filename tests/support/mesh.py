@@ -47,7 +47,7 @@ class Node:
         self.port = port
         self.directory = host.directory / self.label
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.socket = self.directory / "node.sock"
+        self.socket = host.socket_path(f"{self.label}.sock")
         self.daemon: Program | None = None
 
     def start(self) -> Program:

@@ -78,7 +78,6 @@ class LabNode:
 
     def start(self) -> None:
         """Run it; returns when it takes commands."""
-        control = self.host.directory / "control"
         settings = self.host.directory / "node.json"
         settings.write_text(
             json.dumps(
@@ -91,7 +90,7 @@ class LabNode:
                     "derp_map": self.relays,
                     "peers": self.peers,
                     "ports": self.ports,
-                    "control": str(control),
+                    "control": str(self.host.socket_path("control")),
                 }
             )
         )
@@ -113,7 +112,7 @@ class LabNode:
         """Give a command and wait for the answer."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(20)
-            control.connect(str(self.host.directory / "control"))
+            control.connect(str(self.host.socket_path("control")))
             control.sendall(json.dumps({"do": do} | options).encode() + b"\n")
             answer = b""
             while not answer.endswith(b"\n"):

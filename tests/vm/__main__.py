@@ -1,4 +1,4 @@
-"""Kernel WireGuard, tried in a virtual machine: ``python -m tests.vm [--junitxml=FILE]``.
+"""Kernel WireGuard, tried in a virtual machine: ``python -m tests.vm [TEST …]``.
 
 Real: Debian's ordinary kernel of the host's own release with its WireGuard, nftables, routes and
 namespaces; our programs; the host's Python and tools. Not real: the processor (QEMU emulates it,
@@ -15,6 +15,7 @@ import argparse
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from tests.vm.kernel import CACHE, UnfitMachineError, prepare
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = ROOT / "build" / "vm"
+TESTS: Final = ("tests/vm", "tests/netns/dataplane", "tests/netns/gateway")
 LIMIT_S: Final = 600
 """About twice what it takes on two busy cores; the machine is switched off then."""
 _TAIL_LINES: Final = 60
@@ -31,7 +33,9 @@ def main(arguments: list[str]) -> int:
     """Boot, run the tests inside, keep the results; 0 when all passed, 3 when none can run."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm")
     parser.add_argument("--junitxml", type=Path, default=BUILD / "results.xml")
-    results: Path = parser.parse_args(arguments).junitxml
+    parser.add_argument("tests", nargs="*", default=TESTS, metavar="TEST")
+    options = parser.parse_args(arguments)
+    results: Path = options.junitxml
     shutil.rmtree(BUILD, ignore_errors=True)
     (BUILD / "lab").mkdir(parents=True)
     try:
@@ -39,18 +43,19 @@ def main(arguments: list[str]) -> int:
     except UnfitMachineError as error:
         print(error, file=sys.stderr)
         return 3
-    command = _command(kernel)
+    command = _command(kernel, options.tests)
     print(f"Booting {kernel.name} in QEMU; its console is {BUILD / 'console.log'}", flush=True)
     status = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
     return _judge(status, results)
 
 
-def _command(kernel: Path) -> list[str]:
+def _command(kernel: Path, tests: Sequence[str]) -> list[str]:
     """QEMU's command line; the kernel hands NAME=VALUE words on to init as its environment."""
     words = [
         *("console=ttyS0", "quiet", "panic=-1", "mitigations=off", "tsc=reliable", "nowatchdog"),
         "rcupdate.rcu_expedited=1",  # namespaces come and go in a fraction of the time
         *(f'VM_KERNEL="{kernel}"', f'VM_ROOT="{ROOT}"', f'LATCHKEY_CACHE="{CACHE}"'),
+        f'VM_TESTS="{" ".join(tests)}"',
     ]
     share = "local,security_model=none,multidevs=remap"
     return [

@@ -45,6 +45,12 @@ class Host:
         """Its first IPv6 address (of a router: the outside one)."""
         return next(str(a) for a in self.plan.addresses() if a.version == 6)
 
+    def socket_path(self, name: str) -> Path:
+        """Where one of its programs may make a Unix socket of this name."""
+        directory = namespaces.SOCKETS / self.namespace
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / name
+
     def argv(self, command: list[str]) -> list[str]:
         """The command line that runs a command in this machine."""
         return namespaces.enter(self.namespace, self.directory / "wireguard", command)

@@ -6,6 +6,7 @@ look at /run/netns finds whatever an earlier run left behind, however it ended.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -26,6 +27,8 @@ RUN_NETNS: Final = Path("/run/netns")
 ETC_NETNS: Final = Path("/etc/netns")
 # wireguard-go and `wg` find each other here by interface name; each host gets its own (see enter).
 WIREGUARD_SOCKETS: Final = Path("/run/wireguard")
+# The path of a Unix socket ends after 107 bytes, the one of a repository may not.
+SOCKETS: Final = Path("/run/latchkey-lab")
 
 _CLONE_NEWNET: Final = 0x40000000
 _KILL_ROUNDS: Final = 50  # a round is 20 ms: one second for the kernel to reap what was killed
@@ -59,12 +62,9 @@ def clean(prefix: str) -> list[str]:
     if names:
         _kill_all(names)
         _delete(names)
-    if ETC_NETNS.is_dir():
-        for directory in ETC_NETNS.iterdir():
-            if directory.name.startswith(prefix):
-                shutil.rmtree(directory, ignore_errors=True)
-        if not any(ETC_NETNS.iterdir()):
-            ETC_NETNS.rmdir()
+    for parent in (ETC_NETNS, SOCKETS):
+        if parent.is_dir():
+            _remove_directories(parent, prefix)
     return names
 
 
@@ -114,6 +114,14 @@ def tool(argv: list[str], text: str | None = None) -> str:
     if done.returncode != 0:
         raise LabError(f"{' '.join(argv)}: {done.stderr.strip()}\n{text or ''}".strip())
     return done.stdout
+
+
+def _remove_directories(parent: Path, prefix: str) -> None:
+    for directory in parent.iterdir():
+        if directory.name.startswith(prefix):
+            shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another lab's directories are in it
+        parent.rmdir()
 
 
 def _move_this_thread(name: str) -> None:

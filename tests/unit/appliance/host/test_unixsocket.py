@@ -31,6 +31,15 @@ def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "sock").read_text() == "precious"
 
 
+def test_a_path_too_long_for_the_kernel_is_an_error_with_words(tmp_path: Path) -> None:
+    room = 107 - len(str(tmp_path / "x")) + 1
+    with listen_unix(tmp_path / ("a" * room), 0o600):
+        pass
+    with pytest.raises(OSError, match="File name too long") as caught:
+        listen_unix(tmp_path / ("a" * (room + 1)), 0o600)
+    assert caught.value.strerror == "File name too long"
+
+
 def test_the_kernel_says_who_called(tmp_path: Path) -> None:
     with (
         listen_unix(tmp_path / "sock", 0o600) as listener,
