@@ -39,5 +39,6 @@ fuzz: setup ## the fuzz targets, longer than in `make test`
 bench: setup peers ## ours beside the peers, as tables and build/bench/*.json
 	@$(PYTHON) -m tests.bench
 
-clean: demo-clean ## remove what was built
+clean: ## remove what was built
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m tests.netns.demo --clean; fi
 	@rm -rf build $(VENV)

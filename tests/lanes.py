@@ -98,7 +98,11 @@ def main(arguments: list[str]) -> int:
     chosen = [lane for lane in LANES if lane.name in names or not (names or lane.program)]
     if changed:
         chosen += [lane for lane in LANES if lane.program and lane not in chosen]
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    if not _may_write():
+        print(
+            "build/ is root's: go on with sudo, or begin anew (`sudo make clean`)", file=sys.stderr
+        )
+        return 2
     outcomes = {}
     for lane in chosen:
         print(f"\n=== {lane.name}", flush=True)
@@ -110,6 +114,15 @@ def main(arguments: list[str]) -> int:
         outcome.seconds = time.monotonic() - started
     _report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
+
+
+def _may_write() -> bool:
+    """Make the folder for results; an earlier run with sudo leaves it to root."""
+    try:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+    except PermissionError:
+        return False
+    return os.access(RESULTS, os.W_OK)
 
 
 def _run(lane: Lane) -> Outcome:

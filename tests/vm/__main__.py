@@ -24,7 +24,7 @@ from tests.vm.kernel import CACHE, UnfitMachineError, prepare
 ROOT: Final = Path(__file__).resolve().parents[2]
 BUILD: Final = ROOT / "build" / "vm"
 TESTS: Final = ("tests/vm", "tests/netns/dataplane", "tests/netns/gateway")
-LIMIT_S: Final = 600
+LIMIT_S: Final = 1200
 """About twice what it takes on two busy cores; the machine is switched off then."""
 _TAIL_LINES: Final = 60
 

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-CACHE: Final = Path(os.environ.get("LATCHKEYCACHE") or Path.home() / ".cache" / "latchkey")
+CACHE: Final = Path(os.environ.get("LATCHKEY_CACHE") or Path.home() / ".cache" / "latchkey")
 _FOLDER: Final = CACHE / "vm"
 _INIT: Final = Path(__file__).with_name("init")
 _TOOLS: Final = {"qemu-system-x86_64": "qemu-system-x86", "modprobe": "kmod", "cpio": "cpio"}

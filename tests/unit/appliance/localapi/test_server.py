@@ -67,7 +67,7 @@ async def served(path: Path) -> AsyncIterator[tuple[LocalClient, FakeBackend]]:
     backend = FakeBackend()
     sock = listen_unix(path, 0o666)
     async with asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(serve_local_api(sock, backend, None), name="server")
+        server = tasks.create_task(serve_local_api(sock, backend, os.getuid()), name="server")
         yield LocalClient(path), backend
         server.cancel()
 
