@@ -21,6 +21,7 @@ from typing import Final, Self, TypeVar
 from tests.netns.lab import namespaces
 from tests.netns.lab.host import Host, Router
 from tests.netns.lab.nat import PORT_RESTRICTED, Nat, render_router
+from tests.netns.lab.programs import wait_until
 from tests.netns.lab.topology import (
     GATEWAY_NUMBER,
     INTERNET,
@@ -37,6 +38,7 @@ H = TypeVar("H", bound=Host)
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 LABS: Final = REPOSITORY / "build" / "lab"
+_PORTS_TIMEOUT_S: Final = 10.0  # microseconds, or seconds while old namespaces are deleted
 _BUILDERS: Final = 8  # `ip` and `nft` mostly wait for the kernel's rtnl lock: more gain nothing
 
 # No address detection delays, no autoconfiguration, and nothing that depends on this machine.
@@ -159,6 +161,7 @@ class Lab:
             list(pool.map(lambda name: namespaces.write_sysctls(name, _QUIET), names))
             list(pool.map(self._build_segment, segments))
             list(pool.map(self._build_machine, machines))
+            list(pool.map(self._wait_for_ports, segments))
 
     def clean(self) -> None:
         """Kill and delete everything of this lab, also what an earlier run left."""
@@ -172,6 +175,15 @@ class Lab:
         namespaces.write_sysctls(name, _NO_IPV6)
         batch = self._plan.render_segment(segment, self.prefix)
         namespaces.tool(["ip", "-n", name, "-batch", "-"], batch)
+
+    def _wait_for_ports(self, segment: SegmentPlan) -> None:
+        """A port of a bridge drops everything until the kernel has seen its carrier."""
+        look = ["bridge", "-n", self.name_of(segment.name), "link"]
+        wait_until(
+            lambda: "state disabled" not in namespaces.tool(look),
+            _PORTS_TIMEOUT_S,
+            f"the ports of {segment.name} are up",
+        )
 
     def _build_machine(self, machine: MachinePlan) -> None:
         name = self.name_of(machine.name)
