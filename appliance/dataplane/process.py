@@ -157,6 +157,15 @@ async def _connect_to_new(pid: int, program: Path, interface: str) -> ControlSoc
     return control
 
 
+def go_threads(cores: int) -> int:
+    """How many threads of wireguard-go may compute at once: all cores but one.
+
+    The kernel's share of forwarding and translating needs a core too, and the fewer threads pass
+    packets to each other, the less a packet costs (docs/decisions/0009).
+    """
+    return max(1, cores - 1)
+
+
 async def stop(control: ControlSocket) -> None:
     """End the process, with which its interface goes.
 
@@ -219,11 +228,12 @@ def _launch(program: Path, interface: str) -> int:
     _require_tun()
     # The second variable only spares us a banner about kernels that have WireGuard.
     script = 'LOG_LEVEL=error WG_PROCESS_FOREGROUND=1 "$0" -f "$1" >&2 </dev/null & echo $!'
+    threads = go_threads(len(os.sched_getaffinity(0)))
     shell = subprocess.run(
         ["/bin/sh", "-c", script, str(program), interface],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        env={"PATH": os.defpath},
+        env={"PATH": os.defpath, "GOMAXPROCS": str(threads)},
         start_new_session=True,
         check=True,
     )

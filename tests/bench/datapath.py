@@ -8,12 +8,14 @@ Every comparison alternates its runs, so that what else the machine does hits bo
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.dataplane.process import go_threads
 from tests.bench.mesh import (
     CannotRunError,
     bench_lab,
@@ -34,6 +36,8 @@ SECONDS: Final = 2.0
 SIDE_BY_SIDE: Final = 5  # runs of ours and of tailscaled's, direct and relayed
 CPU_SECONDS: Final = 10.0
 _HAND: Final = "hand0"
+_HAND_ALIKE: Final = "hand1"
+_AGENTS_ENV: Final = {"GOMAXPROCS": str(go_threads(len(os.sched_getaffinity(0))))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +117,26 @@ def _stock(
 def _by_hand(world: World) -> list[Row]:
     left, right = world.ours
     hand_left, hand_right = world.by_hand
-    make_tunnel(
-        _HAND,
-        End(hand_left, "10.99.0.1", world.left_router.ip, 51820),
-        End(hand_right, "10.99.0.2", world.right_router.ip, 51820),
-    )
+    for number, (interface, env) in enumerate(((_HAND, {}), (_HAND_ALIKE, _AGENTS_ENV))):
+        make_tunnel(
+            interface,
+            End(hand_left, f"10.99.{number}.1", world.left_router.ip, 51820 + number),
+            End(hand_right, f"10.99.{number}.2", world.right_router.ip, 51820 + number),
+            env,
+        )
     iperf.start_server(hand_right)
     wait_for_direct(left, "right")
     ours: list[float] = []
     hand: list[float] = []
+    alike: list[float] = []
     ways = [(ours, left.host, right.ip), (hand, hand_left, "10.99.0.2")]
-    for number in range(2 * PAIRS):
-        # a b b a a b b a: neither side is always the one that runs second.
-        samples, client, server = ways[(number + 1) // 2 % 2]
-        samples.append(_throughput(world, client, server))
-    return [
+    if wireguard_go():
+        ways.append((alike, hand_left, "10.99.1.2"))
+    for number in range(PAIRS):
+        # There and back again: no side is always the one that runs after the same other.
+        for samples, client, server in ways if number % 2 else reversed(ways):
+            samples.append(_throughput(world, client, server))
+    rows = [
         row(
             "direct, agent's tunnel beside one made with wg set",
             "Mbit/s",
@@ -137,6 +146,10 @@ def _by_hand(world: World) -> list[Row]:
             paired=True,
         )
     ]
+    if alike:
+        what = "the same, wireguard-go started by hand with the agent's thread limit"
+        rows.append(row(what, "Mbit/s", ours, alike, paired=True))
+    return rows
 
 
 def _throughput(world: World, client: Host, server: str) -> float:

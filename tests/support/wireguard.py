@@ -43,11 +43,14 @@ class End:
     port: int
 
 
-def make_tunnel(interface: str, one: End, other: End) -> None:
-    """A tunnel made with `ip` and `wg set`, between two ends whose NATs keep their ports."""
+def make_tunnel(interface: str, one: End, other: End, env: dict[str, str] | None = None) -> None:
+    """A tunnel made with `ip` and `wg set`, between two ends whose NATs keep their ports.
+
+    `env` is for wireguard-go, where the kernel has no WireGuard.
+    """
     keys = {end: _new_key() for end in (one, other)}
     for end, peer in ((one, other), (other, one)):
-        _make_device(end.host, interface)
+        _make_device(end.host, interface, env)
         private = end.host.directory / f"{interface}.key"
         private.touch(mode=0o600)
         private.write_text(keys[end], encoding="ascii")
@@ -65,12 +68,12 @@ def make_tunnel(interface: str, one: End, other: End) -> None:
     wait_until(lambda: _shaken(one, interface) and _shaken(other, interface), 10, "a handshake")
 
 
-def _make_device(host: Host, interface: str) -> None:
+def _make_device(host: Host, interface: str, env: dict[str, str] | None) -> None:
     program = wireguard_go()
     if program is None:
         host.run(["ip", "link", "add", interface, "type", "wireguard"])
         return
-    host.start(f"wireguard-go-{interface}", [str(program), "-f", interface])
+    host.start(f"wireguard-go-{interface}", [str(program), "-f", interface], env)
     socket = host.directory / "wireguard" / f"{interface}.sock"
     wait_until(socket.is_socket, 5, f"wireguard-go serves {interface}")
 
