@@ -123,6 +123,8 @@ def _turn_signals_into_exceptions() -> None:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    # A shell's background jobs are started with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ def render_commands(lab: Lab) -> str:
     tries = [
         ("on-laptop latchkey status", "who is there, and by which path"),
         ("on-laptop latchkey ping appliance", "the path, measured"),
+        ("on-laptop latchkey routes", "what leads home, and what proves it"),
+        ("on-laptop latchkey doctor 192.168.1.20", "why the printer can, or cannot, be reached"),
         ("on-laptop latchkey set --exit-node=", "back to the hostel's own internet"),
         ("on-vps latchkey admin nodes list", "what the coordinator knows"),
         ("on-appliance nft list table inet latchkey", "the packet filter at home"),
