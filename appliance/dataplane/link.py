@@ -16,7 +16,7 @@ from appliance.dataplane.errors import (
 )
 from appliance.host import sysctl
 from appliance.host.errors import HostError, NetlinkError
-from appliance.host.rtmessages import IFA_F_NODAD, Address, Link
+from appliance.host.rtmessages import IFA_F_DEPRECATED, IFA_F_NODAD, Address, Link
 from appliance.host.rtnetlink import RtNetlink
 from appliance.protocol.addresses import IPInterface
 
@@ -72,7 +72,7 @@ class TunnelLink:
             link = self._required(rtnetlink)
             if link.mtu != mtu:
                 rtnetlink.set_link(link.index, mtu=mtu)
-            self._configure_addresses(rtnetlink, link.index, frozenset(addresses))
+            self._configure_addresses(rtnetlink, link.index, addresses)
 
     def delete(self) -> None:
         """Remove the interface if it is ours; there may be none."""
@@ -87,19 +87,23 @@ class TunnelLink:
                     raise
 
     def _configure_addresses(
-        self, rtnetlink: RtNetlink, index: int, wanted: frozenset[IPInterface]
+        self, rtnetlink: RtNetlink, index: int, wanted: tuple[IPInterface, ...]
     ) -> None:
+        """Give the addresses in their order: packets of ours come from the first of a family."""
         present = {
             address.interface: address
             for address in rtnetlink.addresses()
             if address.link == index and not address.interface.ip.is_link_local
         }
-        for interface in wanted - present.keys():
-            if interface.version == 6 and not self._has_ipv6():
+        first = next((one for one in wanted if one.version == 6), None)
+        for interface in wanted:
+            if interface in present or (interface.version == 6 and not self._has_ipv6()):
                 continue
             flags = IFA_F_NODAD if interface.version == 6 else 0
+            if interface.version == 6 and interface != first:
+                flags |= IFA_F_DEPRECATED  # else the kernel would rather send from it
             rtnetlink.add_address(Address(index, interface, flags))
-        for interface in present.keys() - wanted:
+        for interface in present.keys() - set(wanted):
             rtnetlink.delete_address(present[interface])
 
     def _has_ipv6(self) -> bool:
