@@ -26,12 +26,17 @@ from appliance.adminapi.types import (
     PendingList,
     PingAnswer,
     PingNode,
+    PolicyChange,
+    PolicyDraft,
+    PolicyInfo,
+    PolicyReport,
     PreAuthKeyInfo,
     PreAuthKeyList,
     Prefixes,
     PublishedAddress,
     RenameUser,
     Request,
+    RevertPolicy,
     RouteList,
     ServerStatus,
     UserInfo,
@@ -141,6 +146,24 @@ class AdminClient:
         """No longer show a LAN host."""
         body = PublishedAddress(address=address)
         return self._call("POST", f"/nodes/{_part(node)}/unpublish", NodeInfo, body)
+
+    def policy(self) -> PolicyInfo:
+        """Show the policy in force."""
+        return self._call("GET", "/policy", PolicyInfo)
+
+    def check_policy(self, text: str) -> PolicyReport:
+        """Try a policy; nothing changes."""
+        return self._call("POST", "/policy/check", PolicyReport, PolicyDraft(text=text), 30)
+
+    def set_policy(self, text: str, *, confirmed: bool = False) -> PolicyChange:
+        """Put a policy in force; code ``locks-out``: it must be confirmed."""
+        body = PolicyDraft(text=text, confirmed=confirmed)
+        return self._call("POST", "/policy", PolicyChange, body, 30)
+
+    def revert_policy(self, *, confirmed: bool = False) -> PolicyChange:
+        """Go back to the policy before the present one."""
+        body = RevertPolicy(confirmed=confirmed)
+        return self._call("POST", "/policy/revert", PolicyChange, body, 30)
 
     def ping(self, node: str, request: PingNode) -> PingAnswer:
         """Let a node ping an address."""

@@ -31,18 +31,23 @@ from appliance.adminapi.types import (
     PendingList,
     PingAnswer,
     PingNode,
+    PolicyChange,
+    PolicyDraft,
+    PolicyInfo,
+    PolicyReport,
     PreAuthKeyInfo,
     PreAuthKeyList,
     Prefixes,
     PublishedAddress,
     RenameUser,
     Request,
+    RevertPolicy,
     RouteList,
     ServerStatus,
     UserInfo,
     UserList,
 )
-from appliance.aio.http1 import HttpRequest, HttpResponse, serve_http1
+from appliance.aio.http1 import Http1Limits, HttpRequest, HttpResponse, serve_http1
 from appliance.aio.listener import serve_connections
 from appliance.aio.messages import json_response
 from appliance.aio.stream import TcpStream
@@ -50,6 +55,9 @@ from appliance.host.unixsocket import Caller, peer_credentials
 
 MAX_CALLERS: Final = 64
 """Admins and scripts at once."""
+
+LIMITS: Final = Http1Limits(body_bytes=4 * 1024 * 1024)
+"""A policy of 1 MiB as JSON, with every second character escaped; only admins get this far."""
 
 R = TypeVar("R", bound=Request)
 
@@ -127,6 +135,18 @@ class Backend(Protocol):
     async def unpublish(self, node: str, request: PublishedAddress) -> NodeInfo:
         """No longer show a LAN host."""
 
+    async def policy(self) -> PolicyInfo:
+        """Show the policy in force."""
+
+    async def check_policy(self, request: PolicyDraft) -> PolicyReport:
+        """Try a policy; nothing changes."""
+
+    async def set_policy(self, request: PolicyDraft) -> PolicyChange:
+        """Put a policy in force."""
+
+    async def revert_policy(self, request: RevertPolicy) -> PolicyChange:
+        """Go back to the policy before."""
+
     async def ping(self, node: str, request: PingNode) -> PingAnswer:
         """Let a node ping an address."""
 
@@ -145,7 +165,7 @@ async def serve_admin_api(
     async def on_stream(stream: TcpStream) -> None:
         caller = peer_credentials(stream.writer.get_extra_info("socket"))
         api = AdminApi(backend, explain, allowed=may_call(caller))
-        await serve_http1(stream, api.answer)
+        await serve_http1(stream, api.answer, LIMITS)
 
     await serve_connections(sock, on_stream, name="admin api", max_connections=MAX_CALLERS)
 
@@ -227,6 +247,10 @@ _CALLS: Final = (
     _call("POST", "/nodes/*/routes/revoke", Backend.revoke_routes, Prefixes),
     _call("POST", "/nodes/*/publish", Backend.publish, PublishedAddress),
     _call("POST", "/nodes/*/unpublish", Backend.unpublish, PublishedAddress),
+    _call("GET", "/policy", Backend.policy),
+    _call("POST", "/policy", Backend.set_policy, PolicyDraft),
+    _call("POST", "/policy/check", Backend.check_policy, PolicyDraft),
+    _call("POST", "/policy/revert", Backend.revert_policy, RevertPolicy),
     _call("POST", "/nodes/*/ping", Backend.ping, PingNode),
     _call("POST", "/nodes/*/c2n", Backend.ask_node, AskNode),
 )

@@ -62,7 +62,9 @@ class RouteInfo(Message, frozen=True, kw_only=True):
     advertised: bool
     approved: bool
     primary: bool
-    """Whether this node carries it now; exit routes have no primary."""
+    """Whether this node is the one of its routers that peers are told of; exit routes have none."""
+    serving: bool = False
+    """Whether peers can use it through this node now: it is allowed to, chosen, and online."""
 
 
 class NodeInfo(Message, frozen=True, kw_only=True):
@@ -131,6 +133,8 @@ class RouteList(Message, frozen=True, kw_only=True):
     """Routes of all nodes, or of one."""
 
     routes: tuple[RouteInfo, ...]
+    notes: tuple[str, ...] = ()
+    """Where routers stand by for each other, or their routes overlap."""
 
 
 class Done(Message, frozen=True, kw_only=True):
@@ -242,3 +246,60 @@ class ServerStatus(Message, frozen=True, kw_only=True):
     connected: int
     """Open map streams."""
     pending: int
+
+
+class PolicyInfo(Message, frozen=True, kw_only=True):
+    """The policy in force."""
+
+    source: str
+    """``none`` (everything is allowed), ``stored`` (by ``PolicyDraft``) or ``file``."""
+    file: str
+    """Where the settings name a file."""
+    text: str
+    since: datetime | None
+    """When it was stored."""
+    earlier: int
+    """How many earlier ones there are to go back to."""
+
+
+class GatewayAccess(Message, frozen=True, kw_only=True):
+    """A subnet router, exit node or the coordinator's own node, and which devices get to it."""
+
+    node: str
+    address: str
+    role: str
+    reachable_by: tuple[str, ...]
+    """The admins' other devices that may open TCP connections to it."""
+    locked_out: bool
+
+
+class PolicyReport(Message, frozen=True, kw_only=True):
+    """What a policy does to those who run the mesh."""
+
+    admins: tuple[str, ...]
+    gateways: tuple[GatewayAccess, ...]
+    warnings: tuple[str, ...]
+    """Whom it locks out; a policy with warnings takes effect only when it is confirmed."""
+    notes: tuple[str, ...]
+    """What is probably not meant."""
+
+
+class PolicyChange(Message, frozen=True, kw_only=True):
+    """A policy that is in force now, and what it does."""
+
+    policy: PolicyInfo
+    report: PolicyReport
+
+
+class PolicyDraft(Request, frozen=True, kw_only=True):
+    """A policy to try or to put in force."""
+
+    text: str
+    confirmed: bool = False
+    """Put it in force although it locks an admin out."""
+
+
+class RevertPolicy(Request, frozen=True, kw_only=True):
+    """Go back to the policy before the present one."""
+
+    confirmed: bool = False

@@ -1,6 +1,7 @@
-"""``latchkey admin``: users, pre-auth keys, nodes and routes of the coordinator on this machine."""
+"""``latchkey admin``: users, keys, nodes, routes and policy of the coordinator on this machine."""
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -23,6 +24,7 @@ from appliance.adminapi.types import (
     PingNode,
 )
 from appliance.cli import admin_output as output
+from appliance.cli import admin_policy
 from appliance.exit_status import ExitStatus
 
 _DESCRIPTION = """\
@@ -38,12 +40,13 @@ examples:
   latchkey admin nodes register 3f9c01ab22d4 --user alice
   latchkey admin routes approve home 192.168.1.0/24 exit
   latchkey admin routes publish home 192.168.1.20
+  latchkey admin policy set policy.hujson
   latchkey admin ping laptop home
 
 exit status:
   0 success; 1 failure; 2 wrong usage; 4 not allowed; 5 no answer in time; 31 and 34 a route that
   cannot be approved; 60 the coordinator is not running; 61 refused; 62 no such thing; 63 taken
-  already; 64 malformed. docs/operating.md lists them all.
+  already; 64 malformed; 65 a policy that locks the admins out. docs/operating.md lists them all.
 """
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -68,7 +71,7 @@ def main(arguments: list[str]) -> int:
         _print(answer, options)
     except BrokenPipeError:
         return ExitStatus.ERROR
-    return ExitStatus.OK
+    return int(options.status(answer))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,6 +94,8 @@ def parser() -> argparse.ArgumentParser:
     _add_keys(_area(areas, "preauthkeys", "keys that admit nodes without asking"))
     _add_nodes(_area(areas, "nodes", "devices of the mesh, and those that ask to join"))
     _add_routes(_area(areas, "routes", "subnets and exit nodes: what a node may carry"))
+    policy = _area(areas, "policy", "who may reach what")
+    admin_policy.add_commands(functools.partial(_command, policy))
     _add_debug(_area(areas, "debug", "look into a connected node"))
     ping = _command(
         areas, "ping", "let NODE ping ADDRESS and say by which path", _ping, output.ping
@@ -244,7 +249,7 @@ def _command(
         name, help=text, description=f"{text[0].upper()}{text[1:]}."
     )
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=run, show=show)
+    command.set_defaults(run=run, show=show, status=lambda _answer: ExitStatus.OK)
     return command
 
 

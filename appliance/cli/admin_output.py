@@ -10,6 +10,7 @@ from appliance.adminapi.types import (
     PingAnswer,
     PreAuthKeyInfo,
     PreAuthKeyList,
+    RouteInfo,
     RouteList,
     ServerStatus,
     UserInfo,
@@ -119,12 +120,13 @@ def routes(answer: RouteList) -> str:
     rows = [
         [
             *(str(r.node_id), r.node, r.prefix, _yes(r.advertised), _yes(r.approved)),
-            "-" if r.prefix in ("0.0.0.0/0", "::/0") else _yes(r.primary),
+            _serving(r),
         ]
         for r in answer.routes
     ]
-    header = ["ID", "NODE", "PREFIX", "ADVERTISED", "APPROVED", "PRIMARY"]
-    return _table(rows, header, "No routes.")
+    header = ["ID", "NODE", "PREFIX", "ADVERTISED", "APPROVED", "SERVING"]
+    notes = "".join(f"note: {note}\n" for note in answer.notes)
+    return _table(rows, header, "No routes.") + notes
 
 
 def ping(answer: PingAnswer) -> str:
@@ -175,6 +177,15 @@ def _short(prefixes: list[str]) -> list[str]:
     """Say ``exit`` for the two default routes."""
     subnets = [prefix for prefix in prefixes if not prefix.endswith("/0")]
     return subnets + ["exit"] * (len(subnets) < len(prefixes))
+
+
+def _serving(route: RouteInfo) -> str:
+    if route.serving:
+        return "yes"
+    is_exit = route.prefix.endswith("/0")
+    if not (route.advertised and route.approved):
+        return "no"
+    return "no: offline" if route.primary or is_exit else "standby"
 
 
 def _yes(value: bool) -> str:

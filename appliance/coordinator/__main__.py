@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from appliance.coordinator.policy.load import load_policy_text
 from appliance.coordinator.relayport import RelayFactory
 from appliance.coordinator.service import Resources, Service
 from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
@@ -34,6 +35,7 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
     try:
         settings = load_settings(arguments.config)
         if arguments.check:
+            load_policy_text(settings.policy_file)
             print(f"{arguments.config} is fine.")
             return ExitStatus.OK
         _set_up_logging(verbose=settings.verbose or arguments.verbose)
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the settings file (%(default)s)",
     )
-    parser.add_argument("--check", action="store_true", help="only check the settings file")
+    parser.add_argument("--check", action="store_true", help="only check settings and policy file")
     parser.add_argument("--verbose", action="store_true", help="log more")
     return parser
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import secrets
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,11 +26,16 @@ from appliance.adminapi.types import (
     PendingList,
     PingAnswer,
     PingNode,
+    PolicyChange,
+    PolicyDraft,
+    PolicyInfo,
+    PolicyReport,
     PreAuthKeyInfo,
     PreAuthKeyList,
     Prefixes,
     PublishedAddress,
     RenameUser,
+    RevertPolicy,
     RouteList,
     ServerStatus,
     UserInfo,
@@ -39,22 +43,24 @@ from appliance.adminapi.types import (
 )
 from appliance.coordinator import edits, reports, routes
 from appliance.coordinator.auth import preauth
+from appliance.coordinator.derpmap import relay_addresses
 from appliance.coordinator.edits import find_node, find_user
 from appliance.coordinator.errors import CoordinatorError, InvalidError, RefusedError
 from appliance.coordinator.model import NodeRecord, Snapshot
 from appliance.coordinator.naming import check_tag
 from appliance.coordinator.pings import Pings
+from appliance.coordinator.policies import Policies
+from appliance.coordinator.policy.check import Verdict
 from appliance.coordinator.polls import Polls
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import Grant
+from appliance.coordinator.resolve import addresses_of
 from appliance.coordinator.settings import Settings
 from appliance.coordinator.state import State
 from appliance.protocol.addresses import IPAddress
 from appliance.version import VERSION
 
 _log = logging.getLogger(__name__)
-
-_RESOLVE_TIMEOUT_S = 3.0
 
 
 def explain(error: Exception) -> Failure | None:
@@ -75,6 +81,7 @@ class Admin:
     registrar: Registrar
     polls: Polls
     pings: Pings
+    policies: Policies
     clock: Callable[[], datetime]
 
     async def status(self) -> ServerStatus:
@@ -200,12 +207,17 @@ class Admin:
     async def routes(self) -> RouteList:
         """List routes."""
         snapshot = self.state.snapshot
-        found = (reports.route_infos(snapshot, node) for node in snapshot.nodes.values())
-        return RouteList(routes=tuple(route for node in found for route in node))
+        nodes = tuple(snapshot.nodes.values())
+        return RouteList(
+            routes=tuple(r for node in nodes for r in reports.route_infos(snapshot, node)),
+            notes=tuple(note for node in nodes for note in routes.remarks(snapshot, node)),
+        )
 
     async def approve_routes(self, node: str, request: Prefixes) -> RouteList:
         """Let a node carry routes."""
-        wanted = routes.parse_approval(request.prefixes, await self._own_addresses())
+        own = await addresses_of(self.settings.host)
+        relays = relay_addresses(self.state.view.tailnet.derp_map)
+        wanted = routes.parse_approval(request.prefixes, own, relays)
         return self._routes_of(await self.state.write(edits.approve_routes(node, wanted)))
 
     async def revoke_routes(self, node: str, request: Prefixes) -> RouteList:
@@ -222,6 +234,23 @@ class Admin:
         """No longer show a LAN host."""
         address = _address(request.address)
         return self._info(await self.state.write(edits.unpublish(node, address)))
+
+    async def policy(self) -> PolicyInfo:
+        """Show the policy in force."""
+        return reports.policy_info(self.policies)
+
+    async def check_policy(self, request: PolicyDraft) -> PolicyReport:
+        """Try a policy; nothing changes."""
+        return reports.policy_report(await self.policies.check(request.text))
+
+    async def set_policy(self, request: PolicyDraft) -> PolicyChange:
+        """Put a policy in force."""
+        verdict = await self.policies.use(request.text, confirmed=request.confirmed)
+        return self._changed(verdict)
+
+    async def revert_policy(self, request: RevertPolicy) -> PolicyChange:
+        """Go back to the policy before."""
+        return self._changed(await self.policies.revert(confirmed=request.confirmed))
 
     async def ping(self, node: str, request: PingNode) -> PingAnswer:
         """Let a node ping an address, or another node by its name."""
@@ -253,28 +282,26 @@ class Admin:
         )
         return NodeReply(status=answer.status, body=_json_or_text(answer.body))
 
+    def _changed(self, verdict: Verdict) -> PolicyChange:
+        report = reports.policy_report(verdict)
+        return PolicyChange(policy=reports.policy_info(self.policies), report=report)
+
     def _info(self, node: NodeRecord) -> NodeInfo:
         view = self.state.view
         return reports.node_info(view.snapshot, view.snapshot.nodes.get(node.id, node), view)
 
     def _routes_of(self, node: NodeRecord) -> RouteList:
-        return RouteList(routes=reports.route_infos(self.state.snapshot, node))
+        snapshot = self.state.snapshot
+        node = snapshot.nodes.get(node.id, node)
+        return RouteList(
+            routes=reports.route_infos(snapshot, node), notes=routes.remarks(snapshot, node)
+        )
 
     def _ping_target(self, text: str) -> IPAddress:
         try:
             return ip_address(text)
         except ValueError:
             return find_node(self.state.snapshot, text).ipv4
-
-    async def _own_addresses(self) -> tuple[IPAddress, ...]:
-        """Resolve what nodes dial; an unknown name has no address that a route could contain."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-                found = await loop.getaddrinfo(self.settings.host, None, type=socket.SOCK_STREAM)
-        except (OSError, TimeoutError):
-            return ()
-        return tuple({ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
 
 
 def _address(text: str) -> IPAddress:

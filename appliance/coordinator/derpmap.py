@@ -9,6 +9,7 @@ from appliance.coordinator.settings import (
     literal_address,
     parse_listen,
 )
+from appliance.protocol.addresses import IPAddress
 from appliance.protocol.tailcfg import DerpMap, DerpNode, DerpRegion, DnsConfig, Resolver
 
 
@@ -100,3 +101,12 @@ def _node(region_id: int, index: int, node: RelayNodeSettings) -> DerpNode:
 
 def _resolvers(servers: tuple[str, ...]) -> tuple[Resolver, ...]:
     return tuple(Resolver(addr=server) for server in servers)
+
+
+def relay_addresses(derp_map: DerpMap) -> tuple[IPAddress, ...]:
+    """Return the addresses that the map itself gives for its relays."""
+    regions = (region for region in (derp_map.regions or {}).values() if region is not None)
+    nodes = (node for region in regions for node in region.nodes or ())
+    texts = (text for node in nodes for text in (node.ipv4, node.ipv6, node.host_name))
+    found = (literal_address(text) for text in texts)
+    return tuple(address for address in found if address is not None)

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from appliance.coordinator import routes
 from appliance.coordinator.errors import ConflictError, InvalidError, NotFoundError
-from appliance.coordinator.model import NodeRecord, PreAuthKey, Snapshot, User
+from appliance.coordinator.model import NodeRecord, PolicyRecord, PreAuthKey, Snapshot, User
 from appliance.coordinator.naming import (
     check_label,
     check_tag,
@@ -25,6 +25,9 @@ T = TypeVar("T")
 Mutation = Callable[[Snapshot, datetime], tuple[Snapshot, T]]
 
 MAX_TEXT: Final = 200
+MAX_POLICIES: Final = 10
+"""As far back as anyone remembers; each may be 1 MiB."""
+
 MAX_LIFETIME_S: Final = 10 * 366 * 86400
 """Ten years; longer means never."""
 
@@ -248,6 +251,39 @@ def unpublish(ref: str, address: IPAddress) -> Mutation[NodeRecord]:
         return _with(snapshot, replace(node, published=node.published - {address}))
 
     return mutation
+
+
+def put_policy(text: str) -> Mutation[PolicyRecord]:
+    """Make a policy the newest; what was in force before the first one was: no policy."""
+
+    def mutation(snapshot: Snapshot, now: datetime) -> tuple[Snapshot, PolicyRecord]:
+        moment = now.replace(microsecond=0)
+        known = dict(snapshot.policies) or {1: PolicyRecord(1, "", moment)}
+        record = PolicyRecord(max(known) + 1, text, moment)
+        kept = sorted(known)[-(MAX_POLICIES - 1) :]
+        policies = {n: known[n] for n in kept} | {record.id: record}
+        return replace(snapshot, policies=policies), record
+
+    return mutation
+
+
+def drop_policy() -> Mutation[PolicyRecord]:
+    """Go back to the policy before the newest one, and forget that."""
+
+    def mutation(snapshot: Snapshot, _now: datetime) -> tuple[Snapshot, PolicyRecord]:
+        previous = earlier_policy(snapshot)
+        policies = {n: known for n, known in snapshot.policies.items() if n <= previous.id}
+        return replace(snapshot, policies=policies), previous
+
+    return mutation
+
+
+def earlier_policy(snapshot: Snapshot) -> PolicyRecord:
+    """Return the policy before the newest one."""
+    known = sorted(snapshot.policies)
+    if len(known) < 2:
+        raise NotFoundError("There is no earlier policy to go back to.")
+    return snapshot.policies[known[-2]]
 
 
 def _with(snapshot: Snapshot, node: NodeRecord) -> tuple[Snapshot, NodeRecord]:

@@ -11,6 +11,7 @@ from appliance.aio.errors import RequestRefusedError
 from appliance.aio.http1 import HttpRequest, HttpResponse, Upgrade
 from appliance.aio.messages import json_response, text_response
 from appliance.aio.noise_stream import NoiseStream, accept_noise
+from appliance.coordinator.outcasts import is_admitted
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.state import State
 from appliance.protocol.errors import ProtocolError
@@ -81,9 +82,7 @@ class Front:
 
     def knows(self, key: NodePublic) -> bool:
         """Whether this is the key of a node that has not expired."""
-        snapshot = self.state.snapshot
-        node = snapshot.node_by_key(key)
-        return node is not None and node.id not in snapshot.expired
+        return is_admitted(self.state.snapshot, key)
 
     def _key(self, request: HttpRequest) -> HttpResponse:
         version = request.query("v") or ""

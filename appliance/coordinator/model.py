@@ -101,6 +101,16 @@ class NodeRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """A policy that was put in force by the admin API."""
+
+    id: int
+    text: str
+    """As it was given, with its comments; empty: everything is allowed."""
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The whole state at one moment."""
 
@@ -108,14 +118,23 @@ class Snapshot:
     keys: Mapping[str, PreAuthKey] = field(default_factory=dict)
     nodes: Mapping[int, NodeRecord] = field(default_factory=dict)
     by_node_key: Mapping[NodePublic, int] = field(default_factory=dict)
+    policies: Mapping[int, PolicyRecord] = field(default_factory=dict)
+    """The newest is in force, unless the settings name a file."""
     primaries: Mapping[IPNetwork, int] = field(default_factory=dict)
     """Which router carries a granted route; never an exit route."""
+    silent: frozenset[int] = frozenset()
+    """Routers that have a map stream but do not answer: others are preferred to them."""
     expired: frozenset[int] = frozenset()
     """Nodes whose key had expired when this snapshot was made."""
     last_user_id: int = 0
     last_node_id: int = 0
     last_address: int = 0
     """Offset of the address given out last: a freed address is not given out again at once."""
+
+    @property
+    def policy(self) -> PolicyRecord | None:
+        """The newest stored policy."""
+        return self.policies[max(self.policies)] if self.policies else None
 
     def node_by_key(self, key: NodePublic) -> NodeRecord | None:
         """Find a node by its WireGuard key."""

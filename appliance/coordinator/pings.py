@@ -58,6 +58,14 @@ class Pings:
         except ProtocolError as error:
             raise RefusedError(f"The node's answer cannot be read: {error}.") from None
 
+    def is_connected(self, node_id: int) -> bool:
+        """Whether a question could be sent now."""
+        return self._polls.of_node(node_id) is not None
+
+    async def greet(self, node_id: int, machine_key: MachinePublic, timeout_s: float) -> None:
+        """Let a node answer with an empty request; a ``RefusedError`` when it does not."""
+        await self._ask(node_id, machine_key, PingRequest(url_is_noise=True), timeout_s)
+
     async def request(
         self,
         node_id: int,

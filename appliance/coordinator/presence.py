@@ -84,6 +84,8 @@ def mark_offline(snapshot: Snapshot, node_id: int, now: datetime) -> Snapshot:
 
 def _mark(snapshot: Snapshot, node_id: int, now: datetime, *, online: bool) -> Snapshot:
     node = snapshot.nodes.get(node_id)
+    if node_id in snapshot.silent:  # a new stream is an answer; who is away is not asked
+        snapshot = replace(snapshot, silent=snapshot.silent - {node_id})
     if node is None or node.online == online:
         return snapshot
     seen = now.replace(microsecond=0)

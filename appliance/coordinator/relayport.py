@@ -29,6 +29,9 @@ class EmbeddedRelay(Protocol):
     def listen(self, address: AddrPort, host: str) -> str:
         """Open a TLS port for DERP beside a plain front; return the pin of its certificate."""
 
+    def expel(self, node: NodePublic) -> None:
+        """Close the connections of a node that is no longer admitted."""
+
     def close(self) -> None:
         """Close the ports of a relay that does not run."""
 

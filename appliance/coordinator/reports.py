@@ -2,11 +2,21 @@
 
 from datetime import datetime
 
-from appliance.adminapi.types import NodeInfo, PreAuthKeyInfo, RouteInfo, UserInfo
+from appliance.adminapi.types import (
+    GatewayAccess,
+    NodeInfo,
+    PolicyInfo,
+    PolicyReport,
+    PreAuthKeyInfo,
+    RouteInfo,
+    UserInfo,
+)
 from appliance.coordinator import routes
 from appliance.coordinator.auth.preauth import is_usable
 from appliance.coordinator.mapper.view import View
 from appliance.coordinator.model import NodeRecord, PreAuthKey, Snapshot, User
+from appliance.coordinator.policies import Policies
+from appliance.coordinator.policy.check import Verdict
 
 
 def user_info(snapshot: Snapshot, user: User) -> UserInfo:
@@ -69,6 +79,7 @@ def node_info(snapshot: Snapshot, node: NodeRecord, view: View) -> NodeInfo:
 def route_infos(snapshot: Snapshot, node: NodeRecord) -> tuple[RouteInfo, ...]:
     """Show what a node advertises or may carry."""
     offered = routes.advertised(node)
+    served = routes.served(snapshot, node)
     return tuple(
         RouteInfo(
             node_id=node.id,
@@ -77,6 +88,38 @@ def route_infos(snapshot: Snapshot, node: NodeRecord) -> tuple[RouteInfo, ...]:
             advertised=prefix in offered,
             approved=prefix in node.approved_routes,
             primary=snapshot.primaries.get(prefix) == node.id,
+            serving=prefix in served,
         )
         for prefix in routes.in_order(offered | node.approved_routes)
+    )
+
+
+def policy_info(policies: Policies) -> PolicyInfo:
+    """Show the policy in force."""
+    stored = policies.stored
+    return PolicyInfo(
+        source=policies.source,
+        file=policies.file,
+        text=policies.text,
+        since=stored.created if stored and policies.source == "stored" else None,
+        earlier=policies.earlier,
+    )
+
+
+def policy_report(verdict: Verdict) -> PolicyReport:
+    """Show what a policy does."""
+    return PolicyReport(
+        admins=verdict.admins,
+        gateways=tuple(
+            GatewayAccess(
+                node=gateway.node.name,
+                address=str(gateway.node.ipv4),
+                role=gateway.role,
+                reachable_by=tuple(device.name for device in gateway.by),
+                locked_out=gateway.is_locked,
+            )
+            for gateway in verdict.gateways
+        ),
+        warnings=verdict.warnings,
+        notes=verdict.notes,
     )

@@ -57,8 +57,9 @@ def granted(node: NodeRecord) -> frozenset[IPNetwork]:
 def elect_primaries(snapshot: Snapshot) -> Primaries:
     """Choose one carrier for each granted subnet route.
 
-    The present one stays while it is online; then the lowest online node; with none online the
-    present one stays, so that nothing changes hands while a router restarts.
+    The present one stays while it is online and answers; then the lowest that does; then the
+    same among those that are silent; with none online the present one stays, so that nothing
+    changes hands while a router restarts.
     """
     previous = snapshot.primaries
     carriers: dict[IPNetwork, list[NodeRecord]] = {}
@@ -67,13 +68,17 @@ def elect_primaries(snapshot: Snapshot) -> Primaries:
             continue
         for prefix in granted(node) - EXIT_ROUTES:
             carriers.setdefault(prefix, []).append(node)
-    elected = {prefix: _elect(found, previous.get(prefix)) for prefix, found in carriers.items()}
+    elected = {
+        prefix: _elect(found, previous.get(prefix), snapshot.silent)
+        for prefix, found in carriers.items()
+    }
     return previous if elected == previous else elected
 
 
-def _elect(candidates: list[NodeRecord], present: int | None) -> int:
+def _elect(candidates: list[NodeRecord], present: int | None, silent: frozenset[int]) -> int:
     online = [node.id for node in candidates if node.online]
-    choice = online or [node.id for node in candidates]
+    answering = [n for n in online if n not in silent]
+    choice = answering or online or [node.id for node in candidates]
     return present if present is not None and present in choice else min(choice)
 
 
@@ -82,37 +87,59 @@ def carried(snapshot: Snapshot, node: NodeRecord) -> frozenset[IPNetwork]:
     return frozenset(p for p in granted(node) if snapshot.primaries.get(p) == node.id)
 
 
+def served(snapshot: Snapshot, node: NodeRecord) -> frozenset[IPNetwork]:
+    """Return the routes that peers can use through this node now."""
+    if not node.online or node.id in snapshot.expired | snapshot.silent:
+        return frozenset()
+    return carried(snapshot, node) | exit_routes(node)
+
+
 def exit_routes(node: NodeRecord) -> frozenset[IPNetwork]:
     """Return both default routes when the node may be an exit node, else nothing."""
     return granted(node) & EXIT_ROUTES
 
 
+def unroutable(prefix: IPNetwork) -> str:
+    """Say what a prefix contains that no subnet route may, or nothing."""
+    for range_, what in _UNROUTABLE:
+        if prefix.version == range_.version and prefix.overlaps(range_):
+            return what
+    return ""
+
+
+def held(prefix: IPNetwork, addresses: Iterable[IPAddress]) -> IPAddress | None:
+    """Return the first of the addresses that lies in a prefix."""
+    return next((address for address in addresses if address in prefix), None)
+
+
 def parse_approval(
-    texts: Iterable[str], coordinator: Iterable[IPAddress] = ()
+    texts: Iterable[str],
+    coordinator: Iterable[IPAddress] = (),
+    relays: Iterable[IPAddress] = (),
 ) -> frozenset[IPNetwork]:
     """Read what an admin asks to approve; ``exit`` or either default route means both."""
+    whose = {address: f"the relay's address {address}" for address in relays}
+    whose |= {address: f"this coordinator's own address {address}" for address in coordinator}
     wanted: set[IPNetwork] = set()
     for text in texts:
-        wanted |= _parse_one(text.strip(), tuple(coordinator))
+        wanted |= _parse_one(text.strip(), whose)
     return frozenset(wanted)
 
 
-def _parse_one(text: str, coordinator: tuple[IPAddress, ...]) -> frozenset[IPNetwork]:
+def _parse_one(text: str, whose: Mapping[IPAddress, str]) -> frozenset[IPNetwork]:
     if text == "exit":
         return EXIT_ROUTES
     prefix = _strict_network(text)
     if is_exit(prefix):
         return EXIT_ROUTES
-    for range_, what in _UNROUTABLE:
-        if prefix.version == range_.version and prefix.overlaps(range_):
-            raise _malformed(f"{prefix} cannot be a subnet route: it contains {what}.")
-    for address in coordinator:
-        if address in prefix:
-            raise InvalidError(
-                f"{prefix} contains this coordinator's own address {address}: nodes would lose "
-                "their way to it. Approve smaller routes that leave it out.",
-                ExitStatus.ROUTE_HOLDS_COORDINATOR.code,
-            )
+    if what := unroutable(prefix):
+        raise _malformed(f"{prefix} cannot be a subnet route: it contains {what}.")
+    if address := held(prefix, whose):
+        raise InvalidError(
+            f"{prefix} contains {whose[address]}: nodes would lose their way to it. Approve "
+            "smaller routes that leave it out.",
+            ExitStatus.ROUTE_HOLDS_COORDINATOR.code,
+        )
     return frozenset({prefix})
 
 
@@ -149,3 +176,25 @@ def published(snapshot: Snapshot, node: NodeRecord) -> tuple[IPAddress, ...]:
     routes = carried(snapshot, node)
     shown = (a for a in node.published if any(a in prefix for prefix in routes))
     return tuple(sorted(shown, key=lambda a: (a.version, int(a))))
+
+
+def remarks(snapshot: Snapshot, node: NodeRecord) -> tuple[str, ...]:
+    """Say what other routers mean for the subnets of this one."""
+    found = []
+    for prefix in in_order(granted(node) - EXIT_ROUTES):
+        carrier = snapshot.nodes[snapshot.primaries.get(prefix, node.id)]
+        if carrier.id != node.id:
+            found.append(f"{carrier.name} carries {prefix}; {node.name} stands by for it.")
+        for other, number in snapshot.primaries.items():
+            if number != node.id and _lies_in(other, prefix):
+                name = snapshot.nodes[number].name
+                found.append(
+                    f"{other} of {name} lies inside {prefix} of {node.name}: what is in both goes "
+                    f"through {name}."
+                )
+    return tuple(found)
+
+
+def _lies_in(inner: IPNetwork, outer: IPNetwork) -> bool:
+    longer = inner.prefixlen > outer.prefixlen
+    return inner.version == outer.version and longer and inner[0] in outer

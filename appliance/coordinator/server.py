@@ -5,7 +5,6 @@ Whoever has a connection gives it to ``serve_stream``; ``service`` listens and d
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from appliance.aio.http1 import serve_http1
@@ -18,13 +17,16 @@ from appliance.coordinator.mapper.view import first_view
 from appliance.coordinator.mapstream import MapStreams
 from appliance.coordinator.model import Snapshot
 from appliance.coordinator.noiseapi import NoiseApi, limits_of_nodes, limits_of_strangers
+from appliance.coordinator.outcasts import Outcasts
 from appliance.coordinator.pings import Pings
-from appliance.coordinator.policy.engine import AllowAll, Policy
+from appliance.coordinator.policies import Policies, stored_policy
+from appliance.coordinator.policy.load import policy_of
 from appliance.coordinator.polls import Polls
 from appliance.coordinator.presence import Presence
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import Terms
-from appliance.coordinator.settings import Settings
+from appliance.coordinator.settings import Settings, literal_address
+from appliance.coordinator.standby import RouterWatch
 from appliance.coordinator.state import State, Store, settle
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.keys import MachinePrivate, NodePublic
@@ -42,14 +44,15 @@ class Coordinator:
         snapshot: Snapshot,
         private_key: MachinePrivate,
         clock: Clock,
-        policy: Policy | None = None,
+        policy_text: str | None = None,
         relay_site: RelaySite | None = None,
         relay_pin: str = "",
     ) -> None:
-        view = first_view(
-            settle(snapshot, clock()), tailnet_of(settings, relay_pin), policy or AllowAll()
-        )
-        self.state = State(store, view, clock)
+        literal = literal_address(settings.host)
+        own = () if literal is None else (literal,)
+        policy = stored_policy(snapshot) if policy_text is None else policy_of(policy_text)
+        view = first_view(settle(snapshot, clock()), tailnet_of(settings, relay_pin), policy)
+        self.state = State(store, view, clock, own)
         self._polls = Polls()
         self.state.subscribe(self._polls.on_change)
         self._presence = Presence(self.state, self._polls)
@@ -57,6 +60,8 @@ class Coordinator:
         terms = Terms(settings.pool, settings.key_lifetime)
         registrar = Registrar(self.state, terms, settings.url, clock)
         pings = Pings(self._polls, settings.host)
+        self._router_watch = RouterWatch(self.state, pings)
+        self._pings = pings
         noise = NoiseApi(
             self.state,
             registrar,
@@ -66,7 +71,10 @@ class Coordinator:
             limits_of_strangers(),
         )
         self._front = Front(private_key, self.state, registrar, noise.serve, relay_site)
-        self.admin = Admin(settings, self.state, registrar, self._polls, pings, clock)
+        self.policies = Policies(self.state, settings.host, settings.policy_file, policy_text or "")
+        self.admin = Admin(
+            settings, self.state, registrar, self._polls, pings, self.policies, clock
+        )
 
     async def run(self) -> None:
         """Keep the state until cancelled."""
@@ -75,6 +83,8 @@ class Coordinator:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.state.run(), name="state")
                 tasks.create_task(self._housekeeping.run(), name="housekeeping")
+                tasks.create_task(self._router_watch.run(), name="router watch")
+                tasks.create_task(self.policies.warn(), name="policy check")
         finally:
             self._presence.stop()
 
@@ -82,9 +92,9 @@ class Coordinator:
         """Serve one connection until it ends."""
         await serve_http1(stream, self._front.handle)
 
-    async def use_policy(self, policy: Policy) -> None:
-        """Put another policy in force; every connected node hears of it."""
-        await self.state.replace_view(lambda view: replace(view, policy=policy))
+    def on_outcast(self, expel: Callable[[NodePublic], None]) -> None:
+        """Call this for each node key that ``admit`` no longer admits, as soon as that is so."""
+        self.state.subscribe(Outcasts(self.state.snapshot, expel).on_change)
 
     async def admit(self, key: NodePublic, _address: IPAddress | None) -> bool:
         """Whether a node may use the relay."""

@@ -13,10 +13,9 @@ from appliance.adminapi.server import serve_admin_api
 from appliance.aio.listener import serve_connections
 from appliance.coordinator.admin import explain
 from appliance.coordinator.adminsocket import Admins, open_admin_socket
-from appliance.coordinator.errors import StartError
+from appliance.coordinator.errors import CoordinatorError, StartError
 from appliance.coordinator.listen import load_tls, open_listener, renew_tls
-from appliance.coordinator.policy.engine import Policy
-from appliance.coordinator.policy.load import load_policy
+from appliance.coordinator.policy.load import load_policy_text
 from appliance.coordinator.relayport import EmbeddedRelay, RelayFactory
 from appliance.coordinator.server import Coordinator
 from appliance.coordinator.settings import Settings, parse_listen
@@ -40,7 +39,8 @@ class Resources:
 
     state_dir: StateDir
     database: Database
-    policy: Policy
+    policy_text: str | None
+    """Of the policy file, if the settings name one."""
     tls: ssl.SSLContext | None
     listener: socket.socket
     admins: Admins
@@ -50,7 +50,7 @@ class Resources:
     def acquire(cls, settings: Settings) -> "Resources":
         """Open everything, or raise ``StartError`` with nothing left open."""
         with ExitStack() as opened:
-            policy = load_policy(settings.policy_file)
+            policy_text = load_policy_text(settings.policy_file)
             tls = load_tls(settings.tls)
             listener = opened.enter_context(open_listener(*settings.listen_address))
             state_dir = StateDir(Path(settings.state_dir))
@@ -62,7 +62,7 @@ class Resources:
                 open_admin_socket(Path(settings.admin_socket), admins)
             )
             opened.pop_all()
-        return cls(state_dir, database, policy, tls, listener, admins, admin_socket)
+        return cls(state_dir, database, policy_text, tls, listener, admins, admin_socket)
 
     def release(self) -> None:
         """Close everything."""
@@ -88,10 +88,12 @@ class Service:
             resources.database.load(),
             resources.state_dir.noise_key(),
             utc_now,
-            resources.policy,
+            resources.policy_text,
             self._relay.site if self._relay else None,
             pin,
         )
+        if self._relay is not None:
+            self._coordinator.on_outcast(self._relay.expel)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -120,15 +122,20 @@ class Service:
 
     async def reload(self) -> None:
         """Read the policy file and the certificate again; what is wrong stays as it was."""
+        failures: list[str] = []
         try:
-            policy = load_policy(self._settings.policy_file)
+            await self._coordinator.policies.reload()
+        except CoordinatorError as error:
+            failures.append(f"The policy was not reloaded: {error}")
+        try:
             if self._resources.tls is not None:
                 renew_tls(self._resources.tls, self._settings.tls)
         except StartError as error:
-            _log.error("Not reloaded: %s", error)
-            return
-        await self._coordinator.use_policy(policy)
-        _log.info("Policy and certificate were read again.")
+            failures.append(f"The certificate was not reloaded: {error}")
+        for failure in failures:
+            _log.error("%s", failure)
+        if not failures:
+            _log.info("Policy and certificate were read again.")
 
     async def _admit(self, key: NodePublic, address: IPAddress | None) -> bool:
         return await self._coordinator.admit(key, address)

@@ -17,11 +17,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
+from appliance.coordinator.autoapprove import approve_everything, approve_news
 from appliance.coordinator.change import Change, between
 from appliance.coordinator.errors import CoordinatorError, RefusedError
-from appliance.coordinator.mapper.view import View, next_view
+from appliance.coordinator.mapper.view import View, next_view, with_policy
 from appliance.coordinator.model import Snapshot
+from appliance.coordinator.policy.engine import Policy
 from appliance.coordinator.routes import elect_primaries
+from appliance.protocol.addresses import IPAddress
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +65,16 @@ def settle(snapshot: Snapshot, now: datetime) -> Snapshot:
 class State:
     """Holds the present view; ``run`` must be running for writes to happen."""
 
-    def __init__(self, store: Store, view: View, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        view: View,
+        clock: Callable[[], datetime],
+        own_addresses: tuple[IPAddress, ...] = (),
+    ) -> None:
+        """Start with a view, and the addresses at which nodes are known to dial us."""
+        self.own_addresses = own_addresses
+        """No route that holds one of them is approved by itself; may be set at any time."""
         self._store = store
         self._clock = clock
         self._view = view
@@ -97,10 +109,17 @@ class State:
         """Queue a mutation that may be lost, without waiting for it."""
         self._queue.put_nowait(_Write(mutation, durable=False, outcome=None))
 
-    async def replace_view(self, change_view: Callable[[View], View]) -> None:
-        """Exchange what is not in the snapshot (policy, relay map) and tell everyone."""
-        await self.report(lambda snapshot, _now: (snapshot, None))
-        self._show(change_view(self._view), Change(everyone=True))
+    async def use_policy(self, policy: Policy) -> None:
+        """Put another policy in force and tell everyone; approve what it approves by itself."""
+        self._show(with_policy(self._view, policy), Change(everyone=True))
+        approvers = policy.said.approvers
+        if approvers:
+            await self.report(
+                lambda snapshot, _now: (
+                    approve_everything(snapshot, approvers, self.own_addresses),
+                    None,
+                )
+            )
 
     async def run(self) -> None:
         """Apply writes until cancelled; then store what is not stored yet."""
@@ -121,7 +140,7 @@ class State:
         batch = await self._next_batch()
         now = self._clock()
         snapshot, results = _apply(batch, self.snapshot, now)
-        snapshot = settle(snapshot, now)
+        snapshot = self._settle(snapshot, now)
         due = self._is_flush_due() or any(w.durable for w in batch)
         if due and (snapshot is not self.snapshot or self._unsaved_since is not None):
             loop = asyncio.get_running_loop()
@@ -182,7 +201,11 @@ class State:
         lost = [(write, error) for write in batch if write.durable]
         snapshot, results = _apply([w for w in batch if not w.durable], self.snapshot, now)
         self._unsaved_since = asyncio.get_running_loop().time()
-        return settle(snapshot, now), lost + results
+        return self._settle(snapshot, now), lost + results
+
+    def _settle(self, snapshot: Snapshot, now: datetime) -> Snapshot:
+        approvers = self._view.policy.said.approvers
+        return settle(approve_news(self.snapshot, snapshot, approvers, self.own_addresses), now)
 
     def _note_stored(self) -> None:
         if self._is_failing:

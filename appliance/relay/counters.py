@@ -16,6 +16,8 @@ class RelayCounters:
     logins: int = 0
     logins_refused: int = 0
     """Not admitted, or admission could not be asked."""
+    expelled: int = 0
+    """Connections closed because their node is no longer admitted."""
     strangers_closed: int = 0
     """Closed before login: too slow, too many, or not speaking DERP."""
     packets_in: int = 0

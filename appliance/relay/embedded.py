@@ -10,6 +10,7 @@ from pathlib import Path
 
 from appliance.host.files import make_private_directory
 from appliance.protocol.addresses import AddrPort
+from appliance.protocol.keys import NodePublic
 from appliance.relay.certificates import make_tls_context, prepare_certificate
 from appliance.relay.listener import Listener
 from appliance.relay.server import Admission, RelayServer
@@ -46,6 +47,10 @@ class EmbeddedRelay:
         )
         self._add(Listener(listen_tcp(address), self.site.handle, make_tls_context(certificate)))
         return certificate.pin or ""
+
+    def expel(self, node: NodePublic) -> None:
+        """Close the connections of a node that the other program no longer admits."""
+        self._server.expel(node, "it is no longer part of the mesh")
 
     def close(self) -> None:
         """Close the ports of a relay that does not run."""

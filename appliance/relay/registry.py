@@ -44,6 +44,12 @@ class Registry(Generic[M]):
         """Count the keys that are connected."""
         return len(self.active)
 
+    def of_key(self, key: bytes) -> tuple[M, ...]:
+        """Return all connections of a key, the inactive ones too."""
+        if key not in self.active:
+            return ()
+        return tuple(self._duplicates.get(key, (self.active[key],)))
+
     def add(self, member: M) -> None:
         """Let a new connection get the packets for its key."""
         before = self.active.get(member.key)

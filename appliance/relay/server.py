@@ -100,6 +100,18 @@ class RelayServer:
             next(iter(self._strangers)).close("too many connections without a login")
         return connection
 
+    def expel(self, node: NodePublic, reason: str) -> None:
+        """Close every connection of a node that may no longer be here; a new login is asked about.
+
+        Frames of theirs that are already in our hands may still go out; nothing read later does.
+        """
+        connections = self._registry.of_key(node.raw)
+        for connection in connections:
+            connection.close(reason)
+        if connections:
+            self.counters.expelled += len(connections)
+            _log.info("threw node %s off: %s", node, reason)
+
     # -- what connections call
 
     def forward(self, source: RelayConnection, runs: list[Run]) -> None:

@@ -3,14 +3,18 @@
 import json
 import string
 from contextlib import suppress
+from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.coordinator.auth.preauth import check_key
+from appliance.coordinator.autoapprove import approve_everything
 from appliance.coordinator.errors import CoordinatorError, RefusedError, SettingsError
 from appliance.coordinator.pings import _parse_response
+from appliance.coordinator.policy.check import check_policy
+from appliance.coordinator.policy.engine import Policy
 from appliance.coordinator.policy.errors import PolicyError
 from appliance.coordinator.policy.hujson import parse_hujson
 from appliance.coordinator.policy.load import policy_of
@@ -32,26 +36,70 @@ def test_hujson_is_a_value_or_a_policy_error(text: str) -> None:
         parse_hujson(text)
 
 
+ACLS = st.fixed_dictionaries(
+    {"action": st.sampled_from(["accept", "deny"])},
+    optional={
+        "src": st.lists(SELECTORS, max_size=3),
+        "dst": st.lists(SELECTORS | TARGETS | st.just("*:*"), max_size=3),
+        "proto": st.sampled_from(["", "tcp", "icmp", "999"]) | st.text(max_size=4),
+    },
+)
+SERVICES = st.sampled_from(["*", "443", "tcp:80-90", "icmp:*", "udp:"]) | st.text(max_size=8)
+GRANTS = st.fixed_dictionaries(
+    {"src": st.lists(SELECTORS, max_size=3), "dst": st.lists(SELECTORS, max_size=3)},
+    optional={"ip": st.lists(SERVICES, max_size=3)},
+)
+APPROVERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "routes": st.dictionaries(
+            st.sampled_from(["10.0.0.0/8", "::/0"]) | st.text(max_size=8),
+            st.lists(SELECTORS, max_size=2),
+            max_size=2,
+        ),
+        "exitNode": st.lists(SELECTORS, max_size=2),
+    },
+)
+
+
+def policy_or_place(text: str) -> tuple[Policy | None, tuple[int, int]]:
+    try:
+        return policy_of(text), (0, 0)
+    except PolicyError as error:
+        return None, (error.line, error.column)
+
+
 @given(
     st.fixed_dictionaries(
-        {"action": st.sampled_from(["accept", "deny"])},
+        {},
         optional={
-            "src": st.lists(SELECTORS, max_size=3),
-            "dst": st.lists(SELECTORS | TARGETS | st.just("*:*"), max_size=3),
-            "proto": st.sampled_from(["", "tcp", "icmp", "999"]) | st.text(max_size=4),
+            "acls": st.lists(ACLS, max_size=2),
+            "grants": st.lists(GRANTS, max_size=2),
+            "autoApprovers": APPROVERS,
         },
     )
 )
-def test_a_policy_is_one_that_answers_for_every_node_or_a_policy_error(entry: dict) -> None:
-    document = {"groups": {"group:g": ["a@"]}, "hosts": {"h": "10.0.0.9"}}
-    document |= {"tagOwners": {"tag:t": []}, "acls": [entry]}
-    try:
-        policy = policy_of(json.dumps(document))
-    except PolicyError:
+def test_a_policy_is_one_that_answers_for_every_node_or_an_error_with_its_place(
+    entries: dict,
+) -> None:
+    document = {
+        "groups": {"group:g": ["a@"]},
+        "hosts": {"h": "10.0.0.9"},
+        "tagOwners": {"tag:t": []},
+    }
+    policy, place = policy_or_place(json.dumps(document | entries))
+    if policy is None:
+        assert place > (0, 0)
         return
+    reach = policy.reach(STATE)
     for viewer in STATE.nodes.values():
-        policy.rules_for(STATE, viewer)
-        policy.may_meet(STATE, viewer, STATE.nodes[1])
+        reach.rules_for(viewer)
+        for other in STATE.nodes:
+            assert reach.may_meet(viewer.id, other) == reach.may_meet(other, viewer.id)
+            assert reach.may_meet(viewer.id, other) or not reach.may_open(viewer.id, other)
+        reach.may_use(viewer.id, ip_network("10.0.0.0/8"))
+    approve_everything(STATE, policy.said.approvers, ())
+    check_policy(STATE, policy)
 
 
 @given(st.text(max_size=120) | st.from_regex(r"lkauth-[0-9a-f]{12}-[0-9a-f]{60,68}"))

@@ -26,6 +26,8 @@ class Coordinator:
         self._separate_relay = separate_relay
         self.admin_socket = host.socket_path("admin.sock")
         self.program: Program | None = None
+        self._policy = self.directory / "policy.hujson"
+        self._policy.write_text("{}", encoding="utf-8")
 
     def start(self) -> Program:
         """Start it and wait until it answers."""
@@ -67,6 +69,12 @@ class Coordinator:
         file.touch(mode=0o600)
         file.write_text(made["key"], encoding="ascii")
         return Join(self.url, file, self.authority.file)
+
+    def set_policy(self, policy: dict[str, Any]) -> None:
+        """Put a policy in force; an empty one allows everything."""
+        self._policy.write_text(json.dumps(policy), encoding="utf-8")
+        if self.program is not None:
+            self.admin("policy", "set", str(self._policy), "--yes")
 
     def node(self, name: str) -> dict[str, Any]:
         """What it knows of a node; empty when it knows none of that name."""
@@ -115,6 +123,7 @@ verify_url = "{self.url}/verify"
 server_url = "{self.url}"
 state_dir = "{self.directory}"
 admin_socket = "{self.admin_socket}"
+policy_file = "{self._policy}"
 
 [tls]
 cert = "{self._files.certificate}"

@@ -189,10 +189,10 @@ class NodeClient:
             request = msgspec.structs.replace(request, hostinfo=info)
         return await self.post("/machine/map", encode(request))
 
-    async def poll(self) -> MapResponse:
+    async def poll(self, **fields: object) -> MapResponse:
         """Open the map stream and take its first message."""
         self._buffer = b""
-        body = encode(self.map_request(stream=True, keep_alive=True))
+        body = encode(self.map_request(stream=True, keep_alive=True, **fields))
         self.stream = await self.stack.enter_async_context(
             self.client.stream("POST", "/machine/map", (), body)
         )
@@ -237,12 +237,17 @@ async def drain(node: NodeClient) -> None:
 
 @asynccontextmanager
 async def running_realm(
-    settings: Settings = SETTINGS, snapshot: Snapshot | None = None, store: object = None
+    settings: Settings = SETTINGS,
+    snapshot: Snapshot | None = None,
+    store: object = None,
+    policy_text: str | None = None,
 ) -> AsyncIterator[Realm]:
     """Run a coordinator with Alice as its only user."""
     now = [datetime(2026, 5, 2, 12, 0, tzinfo=UTC)]
     start = snapshot if snapshot is not None else Snapshot().with_user(ALICE)
-    coordinator = Coordinator(settings, store or NoStore(), start, SERVER_KEY, lambda: now[0])
+    coordinator = Coordinator(
+        settings, store or NoStore(), start, SERVER_KEY, lambda: now[0], policy_text
+    )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(coordinator.run())
         async with AsyncExitStack() as stack:

@@ -218,13 +218,13 @@ async def test_a_node_serves_a_request_of_ours() -> None:
 async def test_another_policy_reaches_every_connected_node() -> None:
     async with running_realm() as realm:
         one, two, _ = await three(realm)
-        await realm.coordinator.use_policy(policy_of('{"acls": []}'))
+        await realm.coordinator.state.use_policy(policy_of('{"acls": []}'))
         told = await one.next()
         assert told.peers_removed == (2, 3)
         assert told.packet_filters == {"base": ()}
         await drain(two)
         rule = '{"action": "accept", "src": ["100.64.0.1"], "dst": ["100.64.0.2:22"]}'
-        await realm.coordinator.use_policy(policy_of(f'{{"acls": [{rule}]}}'))
+        await realm.coordinator.state.use_policy(policy_of(f'{{"acls": [{rule}]}}'))
         assert [peer.id for peer in (await one.next()).peers_changed or ()] == [2]
         told = await two.next()
         assert [peer.id for peer in told.peers_changed or ()] == [1]

@@ -7,6 +7,8 @@ trailing dot. Source: tailscale tailcfg/tailcfg.go (Node), 2026-08.
 from ipaddress import ip_network
 from typing import Any, Final
 
+import msgspec
+
 from appliance.coordinator import routes
 from appliance.coordinator.mapper.tailnet import Tailnet
 from appliance.coordinator.model import TAGGED_DEVICES_ID, NodeRecord, Snapshot
@@ -80,6 +82,21 @@ def render_peer(snapshot: Snapshot, node: NodeRecord, tailnet: Tailnet) -> Node:
         machine_authorized=True,
         expired=node.id in snapshot.expired,
     )
+
+
+def only_routes(node: Node, kept: tuple[IPNetwork, ...]) -> Node:
+    """Return a rendering with fewer of its routes, and without the hosts behind the others."""
+    primary = tuple(prefix for prefix in node.primary_routes or () if prefix in kept)
+    gone = [prefix for prefix in node.primary_routes or () if prefix not in kept]
+    shown = (a for a in node.addresses or () if not any(_lies_in(a, prefix) for prefix in gone))
+    addresses = tuple(shown)
+    return msgspec.structs.replace(
+        node, addresses=addresses, allowed_ips=addresses + kept, primary_routes=primary or None
+    )
+
+
+def _lies_in(inner: IPNetwork, outer: IPNetwork) -> bool:
+    return inner.version == outer.version and inner.network_address in outer
 
 
 def owner_id(node: NodeRecord) -> int:

@@ -80,7 +80,7 @@ class MapSession:
         self._told = view
         self._self = render_self(view.snapshot, viewer, view.tailnet)
         self._rules = view.rules_for(viewer)
-        peers = tuple(node for n, node in sorted(view.peers.items()) if view.sees(viewer, n))
+        peers = tuple(view.peer(viewer, n) for n in sorted(view.peers) if view.sees(viewer, n))
         owners = {owner_id(viewer), *(peer.user for peer in peers)}
         return MapResponse(
             node=self._self,
@@ -129,8 +129,8 @@ class MapSession:
         self, draft: _Draft, told: View, view: View, viewer: NodeRecord, node_id: int
     ) -> None:
         before = told.snapshot.nodes[self.viewer_id]
-        old = told.peers[node_id] if told.sees(before, node_id) else None
-        new = view.peers[node_id] if view.sees(viewer, node_id) else None
+        old = told.peer(before, node_id) if told.sees(before, node_id) else None
+        new = view.peer(viewer, node_id) if view.sees(viewer, node_id) else None
         if old is new:
             return
         if new is None:

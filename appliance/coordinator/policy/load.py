@@ -1,9 +1,9 @@
-"""From the settings' policy file to the policy in force."""
+"""From a policy's text to the policy in force."""
 
 from pathlib import Path
 
 from appliance.coordinator.errors import SettingsError
-from appliance.coordinator.policy.acls import AclPolicy
+from appliance.coordinator.policy.compile import RulePolicy
 from appliance.coordinator.policy.engine import AllowAll, Policy
 from appliance.coordinator.policy.errors import PolicyError
 from appliance.coordinator.policy.parse import parse_policy
@@ -11,17 +11,25 @@ from appliance.coordinator.policy.parse import parse_policy
 
 def policy_of(text: str) -> Policy:
     """Return the policy that a text asks for; without ``acls`` everything is allowed."""
-    acls = parse_policy(text)
-    return AllowAll() if acls is None else AclPolicy(acls)
+    said = parse_policy(text)
+    return AllowAll(said) if said.rules is None else RulePolicy(said, said.rules)
 
 
-def load_policy(file: str) -> Policy:
-    """Read a policy file; an empty name is no file, and allows everything."""
+def load_policy_text(file: str) -> str | None:
+    """Read a policy file that must be fit for use; an empty name is no file."""
     if not file:
-        return AllowAll()
+        return None
+    text = read_policy(file)
     try:
-        return policy_of(Path(file).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The policy file {file} cannot be read: {error}.") from None
+        policy_of(text)
     except PolicyError as error:
         raise SettingsError(f"{file}: {error}") from None
+    return text
+
+
+def read_policy(file: str) -> str:
+    """Return the text of a policy file."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The policy file {file} cannot be read: {error}.") from None

@@ -1,217 +1,270 @@
 """A policy file as values. Pure.
 
-Understood today: ``groups``, ``hosts``, ``tagOwners`` (its tags may be named) and ``acls``. Any
-other key is refused: a rule that is silently left out is worse than none.
+Understood: ``groups``, ``hosts``, ``tagOwners`` (its tags may be named), ``acls``, ``grants`` of
+``ip``, and ``autoApprovers``. Any other key is refused: a rule that is silently left out is worse
+than none. Upper and lower case do not matter in keys, as in the reference.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import ip_network
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from appliance.coordinator.policy.errors import PolicyError
-from appliance.coordinator.policy.hujson import parse_hujson
+from appliance.coordinator.policy.errors import PolicyError, printable, shown
+from appliance.coordinator.policy.hujson import Document, Path, parse_hujson
+from appliance.coordinator.policy.names import (
+    WITH_PORTS,
+    Names,
+    parse_login,
+    parse_network,
+    parse_ports,
+    parse_protocol,
+)
+from appliance.coordinator.policy.rules import AutoApprovers, PolicyText, Rule, Target
 from appliance.coordinator.policy.selectors import Anyone, Auto, Network, People, Selector, Tag
 from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.tailcfg import ANY_PORT, PortRange
 
-_KEYS: Final = ("groups", "hosts", "tagOwners", "acls")
-
-_PROTOCOLS: Final[Mapping[str, tuple[int, ...]]] = {
-    "": (),
-    "icmp": (1,),
-    "igmp": (2,),
-    "ipv4": (4,),
-    "ip-in-ip": (4,),
-    "tcp": (6,),
-    "egp": (8,),
-    "igp": (9,),
-    "udp": (17,),
-    "gre": (47,),
-    "esp": (50,),
-    "ah": (51,),
-    "ipv6-icmp": (58,),
-    "sctp": (132,),
-    "fc": (133,),
-}
-_WITH_PORTS: Final = frozenset({(), (6,), (17,), (132,)})
-
 T = TypeVar("T")
 
+_KEYS: Final = ("groups", "hosts", "tagOwners", "acls", "grants", "autoApprovers")
+_HOST: Final = re.compile(r"[^\s:@/\[\],*]+")
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+_Texts = tuple[str, ...]
+_Services = dict[tuple[int, ...], tuple[PortRange, ...]]
+
+
+class _Acl(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of ``acls`` as it is written."""
 
     action: str
-    src: tuple[str, ...]
-    dst: tuple[str, ...]
+    src: _Texts
+    dst: _Texts
     proto: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A destination and its ports."""
+class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of ``grants`` as it is written."""
 
-    selector: Selector
-    ports: tuple[PortRange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Acl:
-    """Sources that may reach targets; without protocols: TCP, UDP and ICMP."""
-
-    sources: tuple[Selector, ...]
-    targets: tuple[Target, ...]
-    protocols: tuple[int, ...] = ()
+    src: _Texts
+    dst: _Texts
+    ip: _Texts = ()
 
 
-def parse_policy(text: str) -> tuple[Acl, ...] | None:
-    """Read a policy file; ``None``: it has no ``acls``, so everything is allowed."""
-    document = parse_hujson(text)
-    if not isinstance(document, dict):
-        raise PolicyError("the policy must be an object: { ... }.")
-    for key in document:
-        if key not in _KEYS:
-            raise PolicyError(f"the policy has {key!r}, which this version does not understand.")
-    if document.get("acls") is None:
-        return None
-    names = _Names(
-        _read(document, "groups", dict[str, tuple[str, ...]]) or {},
-        _read(document, "hosts", dict[str, str]) or {},
-        frozenset(_read(document, "tagOwners", dict[str, Any]) or {}),
-    )
-    entries = _read(document, "acls", tuple[dict[str, Any], ...]) or ()
-    return tuple(_acl(names, entry) for entry in entries)
+class _Approvers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """``autoApprovers`` as it is written."""
+
+    routes: dict[str, _Texts] = {}
+    exit_node: _Texts = ()
 
 
-class _Names:
-    """What a policy gives names to."""
-
-    def __init__(
-        self, groups: Mapping[str, tuple[str, ...]], hosts: Mapping[str, str], tags: frozenset[str]
-    ) -> None:
-        self._tags = tags
-        self._hosts = {name: _network(text) for name, text in hosts.items()}
-        self._groups = {name: _group(name, members) for name, members in groups.items()}
-
-    def selector(self, text: str) -> Selector:
-        """Read a selector without ports."""
-        if text == "*":
-            return Anyone()
-        if text.startswith("autogroup:"):
-            return _auto(text)
-        if text.startswith("group:"):
-            return _lookup(self._groups, text, "group")
-        if text.startswith("tag:"):
-            if text not in self._tags:
-                raise PolicyError(f"{text!r} is not in tagOwners.")
-            return Tag(text)
-        if "@" in text:
-            return People(frozenset({_login(text)}))
-        if text in self._hosts:
-            return Network(self._hosts[text])
-        return Network(_network(text))
+def parse_policy(text: str) -> PolicyText:
+    """Read a policy file; an error says where, and what to write."""
+    return _Reader(parse_hujson(text)).policy()
 
 
-def _acl(names: _Names, raw: dict[str, Any]) -> Acl:
-    written = {key: value for key, value in raw.items() if not key.startswith("#")}
-    try:
-        entry = msgspec.convert(written, _Entry)
-    except msgspec.ValidationError as error:
-        raise PolicyError(f"an entry of acls does not fit: {error}.") from None
-    if entry.action != "accept":
-        raise PolicyError(f"action={entry.action!r} is not supported: only accept is.")
-    protocols = _protocols(entry.proto)
-    sources = tuple(names.selector(text) for text in entry.src)
-    for source in sources:
+class _Reader:
+    """Reads one document; it knows where it is, so that errors do."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._written: dict[str, str] = {}
+        """The keys as they are written."""
+
+    def policy(self) -> PolicyText:
+        value = self._document.value
+        if not isinstance(value, dict):
+            raise self._document.error((), "the policy must be an object: { ... }.")
+        for key in value:
+            with self._at((key,)):
+                self._written[_known_key(key, self._written)] = key
+        names = Names(groups := self._groups(), self._hosts(), self._tags())
+        rules: list[Rule] | None = None
+        for key, read in (("acls", self._acl), ("grants", self._grant)):
+            entries = self._section(key, tuple[dict[str, Any], ...])
+            if entries is not None:
+                rules = rules or []
+                for number, entry in enumerate(entries):
+                    rules += read(names, (self._written[key], number), entry)
+        return PolicyText(None if rules is None else tuple(rules), self._approvers(names), groups)
+
+    def _groups(self) -> Mapping[str, People]:
+        found: dict[str, People] = {}
+        for name, members in (self._section("groups", dict[str, _Texts]) or {}).items():
+            path = (self._written["groups"], name)
+            with self._at(path):
+                if not name.startswith("group:"):
+                    raise PolicyError(f"{shown(name)} is not a group's name: write group:NAME.")
+            found[name] = People(frozenset(self._each(path, members, parse_login)))
+        return found
+
+    def _hosts(self) -> Mapping[str, IPNetwork]:
+        found = {}
+        for name, address in (self._section("hosts", dict[str, str]) or {}).items():
+            with self._at((self._written["hosts"], name)):
+                if not _HOST.fullmatch(name):
+                    raise PolicyError(f"{shown(name)} is not a host's name: write it like printer.")
+                found[name] = parse_network(address)
+        return found
+
+    def _tags(self) -> frozenset[str]:
+        tags = self._section("tagOwners", dict[str, _Texts]) or {}
+        for name in tags:
+            with self._at((self._written["tagOwners"], name)):
+                if not name.startswith("tag:") or name == "tag:":
+                    raise PolicyError(f"{shown(name)} is not a tag: write tag:NAME.")
+        return frozenset(tags)
+
+    def _approvers(self, names: Names) -> AutoApprovers:
+        written = self._section("autoApprovers", _Approvers) or _Approvers()
+        path: Path = (self._written.get("autoApprovers", ""),)
+        routes = {}
+        for text, people in written.routes.items():
+            with self._at((*path, "routes", text)):
+                prefix = parse_network(text)
+            routes[prefix] = self._each((*path, "routes", text), people, _approver(names))
+        exit_node = self._each((*path, "exitNode"), written.exit_node, _approver(names))
+        return AutoApprovers(routes, exit_node)
+
+    def _acl(self, names: Names, path: Path, raw: dict[str, Any]) -> list[Rule]:
+        entry = self._entry(path, raw, _Acl)
+        with self._at((*path, "action")):
+            if entry.action != "accept":
+                raise PolicyError(f"action={shown(entry.action)} is not supported: only accept is.")
+        with self._at((*path, "proto")):
+            protocols = parse_protocol(entry.proto)
+        sources = self._each((*path, "src"), entry.src, _source(names))
+        targets = []
+        for number, text in enumerate(entry.dst):
+            with self._at((*path, "dst", number)):
+                selector, ports = names.destination(text)
+                _check_target(selector, sources, anyone_may_ask=True)
+                if protocols not in WITH_PORTS and ports != (ANY_PORT,):
+                    raise PolicyError(
+                        f"proto {shown(entry.proto)} has no ports: write dst like host:*."
+                    )
+                targets.append(Target(selector, ports))
+        return [Rule(sources, tuple(targets), protocols)]
+
+    def _grant(self, names: Names, path: Path, raw: dict[str, Any]) -> list[Rule]:
+        entry = self._entry(path, raw, _Grant)
+        with self._at(path):
+            if not entry.ip:
+                raise PolicyError('a grant needs ip: write it like ["*"] or ["tcp:443"].')
+        sources = self._each((*path, "src"), entry.src, _source(names))
+        selectors = []
+        for number, text in enumerate(entry.dst):
+            with self._at((*path, "dst", number)):
+                selector = names.selector(text)
+                _check_target(selector, sources, anyone_may_ask=False)
+                if isinstance(selector, Network) and selector.prefix.prefixlen == 0:
+                    raise PolicyError(f"dst {shown(text)}: write * or autogroup:internet.")
+                selectors.append(selector)
+        services: _Services = {}
+        for protocols, ports in self._each((*path, "ip"), entry.ip, _service):
+            services[protocols] = (*services.get(protocols, ()), ports)
+        return [
+            Rule(sources, tuple(Target(selector, ports) for selector in selectors), protocols)
+            for protocols, ports in services.items()
+        ]
+
+    def _each(self, path: Path, texts: _Texts, read: Callable[[str], T]) -> tuple[T, ...]:
+        found: list[T] = []
+        for number, text in enumerate(texts):
+            with self._at((*path, number)):
+                found.append(read(text))
+        return tuple(found)
+
+    def _entry(self, path: Path, raw: dict[str, Any], kind: type[T]) -> T:
+        with self._at(path):
+            written = _without_notes(raw)
+        found: T = self._convert(path, written, kind)
+        return found
+
+    def _section(self, key: str, kind: Any) -> Any:
+        written = self._written.get(key, key)
+        return self._convert((written,), self._document.value.get(written), kind | None)
+
+    def _convert(self, path: Path, value: Any, kind: Any) -> Any:
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$")
+            inner = (int(n) if n else name for name, n in _STEP.findall(where))
+            message = f"{path[0]} does not fit: {printable(what)}."
+            raise self._document.error((*path, *inner), message) from None
+
+    @contextmanager
+    def _at(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except PolicyError as error:
+            raise (error if error.line else self._document.error(path, str(error))) from None
+
+
+def _known_key(key: str, seen: Mapping[str, str]) -> str:
+    for known in _KEYS:
+        if key.lower() == known.lower():
+            if known in seen:
+                raise PolicyError(f"{shown(key)} stands twice in the policy.")
+            return known
+    raise PolicyError(f"the policy has {shown(key)}, which this version does not understand.")
+
+
+def _without_notes(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with its keys in lower case; those that begin with # are notes."""
+    found: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key.lower() in found:
+            raise PolicyError(f"{shown(key)} stands twice in this entry.")
+        if not key.startswith("#"):
+            found[key.lower()] = value
+    return found
+
+
+def _source(names: Names) -> Callable[[str], Selector]:
+    def read(text: str) -> Selector:
+        source = names.selector(text)
         if source in (Auto.SELF, Auto.INTERNET):
-            raise PolicyError(f"{source.value!r} can only be a destination.")
-    targets = tuple(_target(names, text) for text in entry.dst)
-    if protocols not in _WITH_PORTS and any(t.ports != (ANY_PORT,) for t in targets):
-        raise PolicyError(f"proto {entry.proto!r} has no ports: write dst like host:*.")
-    if any(t.selector is Auto.SELF for t in targets):
-        _check_self(sources)
-    return Acl(sources, targets, protocols)
+            raise PolicyError(f"{shown(text)} can only be a destination.")
+        return source
+
+    return read
 
 
-def _check_self(sources: tuple[Selector, ...]) -> None:
-    if any(isinstance(s, (Tag, Network)) or s is Auto.TAGGED for s in sources):
-        raise PolicyError(
-            "autogroup:self can only be reached by users, groups or autogroup:member."
-        )
+def _approver(names: Names) -> Callable[[str], Selector]:
+    def read(text: str) -> Selector:
+        who = names.selector(text)
+        if isinstance(who, (Anyone, Network)) or who in (Auto.SELF, Auto.INTERNET):
+            raise PolicyError(f"{shown(text)} cannot approve: name users, groups or tags.")
+        return who
+
+    return read
 
 
-def _target(names: _Names, text: str) -> Target:
-    host, colon, ports = text.rpartition(":")
-    if not colon or host in ("autogroup", "group", "tag"):
-        raise PolicyError(f"dst={text!r} has no ports: write it like {text}:* or {text}:22.")
-    bare = host.removeprefix("[").removesuffix("]")
-    if bare.startswith("[") or "]/" in host:
-        bare = host.replace("[", "").replace("]", "")
-    return Target(names.selector(bare), tuple(_ports(part) for part in ports.split(",")))
+def _service(text: str) -> tuple[tuple[int, ...], PortRange]:
+    """Read an entry of a grant's ``ip``: ``*``, ``443``, ``tcp:443``, ``icmp:*``."""
+    protocol, colon, ports = text.rpartition(":")
+    protocols = parse_protocol(protocol)
+    if colon and not protocols:
+        raise PolicyError(f"{shown(text)} names no protocol before the colon.")
+    found = parse_ports(ports)
+    if protocols not in WITH_PORTS and found != ANY_PORT:
+        raise PolicyError(f"{shown(text)}: {protocol} has no ports: write {protocol}:*.")
+    return protocols, found
 
 
-def _ports(text: str) -> PortRange:
-    if text == "*":
-        return ANY_PORT
-    first, dash, last = text.partition("-")
-    numbers = [first, last if dash else first]
-    if not all(n.isascii() and n.isdigit() and len(n) <= 5 and 0 < int(n) < 65536 for n in numbers):
-        raise PolicyError(f"port range {text!r}: write *, 22, 80,443 or 1000-2000.")
-    if int(numbers[0]) > int(numbers[1]):
-        raise PolicyError(f"port range {text!r} ends before it begins.")
-    return PortRange(first=int(numbers[0]), last=int(numbers[1]))
-
-
-def _protocols(text: str) -> tuple[int, ...]:
-    known = _PROTOCOLS.get(text)
-    if known is not None:
-        return known
-    if text.isascii() and text.isdigit() and text == str(int(text[:4])) and int(text) < 256:
-        return (int(text),)
-    raise PolicyError(f"proto {text!r} is not a protocol's name or number.")
-
-
-def _auto(text: str) -> Auto:
-    try:
-        return Auto(text)
-    except ValueError:
-        known = ", ".join(auto.value for auto in Auto)
-        raise PolicyError(f"{text!r} is not known; there are {known}.") from None
-
-
-def _group(name: str, members: tuple[str, ...]) -> People:
-    if not name.startswith("group:"):
-        raise PolicyError(f"{name!r} is not a group's name: write group:{name}.")
-    return People(frozenset(_login(member) for member in members))
-
-
-def _login(text: str) -> str:
-    """Read ``alice@`` as the local user alice, and any other name with an ``@`` as it stands."""
-    if "@" not in text or text.startswith("group:"):
-        raise PolicyError(f"{text!r} is not a user: write alice@ or alice@example.org.")
-    return text.removesuffix("@")
-
-
-def _network(text: str) -> IPNetwork:
-    try:
-        return ip_network(text, strict=False)
-    except ValueError:
-        raise PolicyError(
-            f"{text!r} is no host, address or network; users are written with an @, like alice@."
-        ) from None
-
-
-def _lookup(table: Mapping[str, T], name: str, what: str) -> T:
-    if name not in table:
-        raise PolicyError(f"there is no {what} {name!r} in the policy.")
-    return table[name]
-
-
-def _read(document: dict[str, Any], key: str, kind: Any) -> Any:
-    try:
-        return msgspec.convert(document.get(key), kind | None)
-    except msgspec.ValidationError as error:
-        raise PolicyError(f"{key} does not fit: {error}.") from None
+def _check_target(
+    selector: Selector, sources: tuple[Selector, ...], *, anyone_may_ask: bool
+) -> None:
+    if selector is not Auto.SELF:
+        return
+    for source in sources:
+        wrong = isinstance(source, (Tag, Network)) or source is Auto.TAGGED
+        if wrong or (isinstance(source, Anyone) and not anyone_may_ask):
+            raise PolicyError(
+                "autogroup:self can only be reached by users, groups or autogroup:member."
+            )

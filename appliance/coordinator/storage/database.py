@@ -23,13 +23,25 @@ from appliance.coordinator.storage.rows import (
     Row,
     key_of_row,
     node_of_row,
+    policy_of_row,
+    primary_of_row,
     row_of_key,
     row_of_node,
+    row_of_policy,
+    row_of_primary,
     row_of_user,
     user_of_row,
 )
-from appliance.coordinator.storage.schema import COUNTERS, NODES, PREAUTH_KEYS, USERS
+from appliance.coordinator.storage.schema import (
+    COUNTERS,
+    NODES,
+    POLICIES,
+    PREAUTH_KEYS,
+    PRIMARIES,
+    USERS,
+)
 from appliance.exit_status import ExitStatus
+from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.errors import ProtocolError
 
 _COUNTERS: Final = ("last_user_id", "last_node_id", "last_address")
@@ -114,9 +126,14 @@ def _read(connection: Connection) -> Snapshot:
     users = [user_of_row(row) for row in _rows(connection, USERS)]
     keys = [key_of_row(row) for row in _rows(connection, PREAUTH_KEYS)]
     nodes = [node_of_row(row) for row in _rows(connection, NODES)]
+    policies = [policy_of_row(row) for row in _rows(connection, POLICIES)]
+    primaries = [primary_of_row(row) for row in _rows(connection, PRIMARIES)]
     counters = {row["name"]: row["value"] for row in _rows(connection, COUNTERS)}
     snapshot = Snapshot(
-        users={user.id: user for user in users}, keys={key.id: key for key in keys}
+        users={user.id: user for user in users},
+        keys={key.id: key for key in keys},
+        policies={policy.id: policy for policy in policies},
+        primaries=dict(primaries),
     ).with_nodes(nodes)
     return replace(snapshot, **{name: counters.get(name, 0) for name in _COUNTERS})
 
@@ -131,6 +148,11 @@ def _write(connection: Connection, old: Snapshot, new: Snapshot) -> None:
     _upsert(connection, USERS, old.users, new.users, row_of_user)
     _replace_rows(connection, PREAUTH_KEYS, old.keys, new.keys, row_of_key)
     _replace_rows(connection, NODES, old.nodes, new.nodes, row_of_node)
+    _replace_rows(connection, POLICIES, old.policies, new.policies, row_of_policy)
+    if old.primaries is not new.primaries:
+        _replace_rows(
+            connection, PRIMARIES, _by_text(old.primaries), _by_text(new.primaries), row_of_primary
+        )
     _delete(connection, USERS, old.users.keys() - new.users.keys())
     counters = [
         {"name": name, "value": getattr(new, name)}
@@ -139,6 +161,10 @@ def _write(connection: Connection, old: Snapshot, new: Snapshot) -> None:
     ]
     if counters:
         connection.execute(COUNTERS.insert().prefix_with("OR REPLACE"), counters)
+
+
+def _by_text(primaries: Mapping[IPNetwork, int]) -> dict[str, tuple[str, int]]:
+    return {str(prefix): (str(prefix), node_id) for prefix, node_id in primaries.items()}
 
 
 def _upsert(
@@ -165,7 +191,11 @@ def _replace_rows(
     """Delete all changed rows before any is written: two nodes may have swapped names."""
     if old is new:
         return
-    changed = {key for key, record in new.items() if old.get(key) is not record}
+    changed = {
+        key
+        for key, record in new.items()
+        if (known := old.get(key)) is not record and known != record
+    }
     _delete(connection, table, (changed | (old.keys() - new.keys())) & old.keys())
     if changed:
         connection.execute(table.insert(), [to_row(new[key]) for key in sorted(changed)])

@@ -7,7 +7,8 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from appliance.coordinator.model import NodeRecord, PreAuthKey, User
+from appliance.coordinator.model import NodeRecord, PolicyRecord, PreAuthKey, User
+from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.keys import DiscoPublic, MachinePublic, NodePublic
 from appliance.protocol.tailcfg import Hostinfo, decode, encode
 
@@ -79,7 +80,28 @@ def node_of_row(row: Row) -> NodeRecord:
     )
 
 
-def _plain(record: User | PreAuthKey | NodeRecord) -> Row:
+def row_of_policy(policy: PolicyRecord) -> Row:
+    """Write a policy."""
+    return _plain(policy)
+
+
+def policy_of_row(row: Row) -> PolicyRecord:
+    """Read a policy."""
+    return PolicyRecord(row["id"], row["text"], datetime.fromisoformat(row["created"]))
+
+
+def row_of_primary(primary: tuple[str, int]) -> Row:
+    """Write which node carries a route."""
+    prefix, node_id = primary
+    return {"prefix": prefix, "node_id": node_id}
+
+
+def primary_of_row(row: Row) -> tuple[IPNetwork, int]:
+    """Read which node carries a route."""
+    return ip_network(row["prefix"]), row["node_id"]
+
+
+def _plain(record: User | PreAuthKey | NodeRecord | PolicyRecord) -> Row:
     return {f.name: _to_sql(getattr(record, f.name)) for f in fields(record)}
 
 

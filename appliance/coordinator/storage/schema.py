@@ -57,6 +57,21 @@ NODES: Final = Table(
     Column("last_seen", Text),
 )
 
+POLICIES: Final = Table(
+    "policies",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("created", Text, nullable=False),
+)
+
+PRIMARIES: Final = Table(
+    "primaries",
+    METADATA,
+    Column("prefix", Text, primary_key=True),
+    Column("node_id", Integer, nullable=False),
+)
+
 COUNTERS: Final = Table(
     "counters",
     METADATA,

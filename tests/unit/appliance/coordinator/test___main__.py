@@ -38,6 +38,14 @@ def test_a_settings_file_can_be_checked_without_starting(
     assert not (tmp_path / "state").exists()
 
 
+def test_a_policy_file_is_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy = tmp_path / "policy.hujson"
+    policy.write_text('{\n  "acl": []\n}')
+    arguments = [*config(tmp_path, f'policy_file = "{policy}"'), "--check"]
+    assert main(arguments) == ExitStatus.CONFIG_WRONG
+    assert "policy.hujson: line 2, column 10" in capsys.readouterr().err
+
+
 def test_an_unknown_key_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(config(tmp_path, "stat_dir = 1")) == ExitStatus.CONFIG_WRONG
     assert "Did you mean 'state_dir'?" in capsys.readouterr().err
@@ -113,9 +121,18 @@ def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
         for number in range(20):
             program.admin.create_user(CreateUser(name=f"user{number}"))
         key = program.new_key("user3")
+        for policy in ("{} // first", "{} // second", '{"acls": []} // wrong', "{} // third"):
+            program.admin.set_policy(policy)
+        program.admin.revert_policy()
         program.kill()
         program.start()
         assert len(program.admin.users().users) == 20
+        policy = program.admin.policy()
+        assert (policy.source, policy.text, policy.earlier) == (
+            "stored",
+            '{"acls": []} // wrong',
+            3,
+        )
         [kept] = program.admin.preauth_keys().keys
         assert kept.usable
         assert key.rpartition("-")[2] not in program.log.read_text()
@@ -129,7 +146,10 @@ def test_a_broken_policy_is_not_taken_over_and_a_mended_one_is(tmp_path: Path) -
     program = CoordinatorProgram(tmp_path, policy_file=str(policy))
     with program:
         assert program.process is not None
-        for text, outcome in (('{"acl": []}', "Not reloaded"), ('{"acls": []}', "read again")):
+        for text, outcome in (
+            ('{"acl": []}', "was not reloaded"),
+            ('{"acls": []}', "Another policy is in force"),
+        ):
             policy.write_text(text)
             program.process.send_signal(signal.SIGHUP)
             program.wait_for_log(outcome)

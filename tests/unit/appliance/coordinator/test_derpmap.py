@@ -1,4 +1,4 @@
-from appliance.coordinator.derpmap import derp_map_of, dns_of
+from appliance.coordinator.derpmap import derp_map_of, dns_of, relay_addresses
 from appliance.coordinator.settings import parse_settings
 from appliance.protocol.tailcfg import DerpNode, DerpRegion, Resolver, encode
 
@@ -92,3 +92,18 @@ def test_without_magic_dns_only_what_is_set_is_told() -> None:
     assert not dns.proxied
     assert (dns.domains, dns.routes) == (None, None)
     assert dns.resolvers == (Resolver(addr="9.9.9.9"),)
+
+
+def test_the_addresses_of_relays_are_those_that_the_map_names() -> None:
+    text = """
+        server_url = "https://203.0.113.5"
+        [[derp.regions]]
+        id = 901
+        code = "far"
+        [[derp.regions.nodes]]
+        host = "relay.example.org"
+        ipv4 = "198.51.100.7"
+        ipv6 = "none"
+        """
+    found = relay_addresses(derp_map_of(parse_settings(text), ""))
+    assert {str(address) for address in found} == {"203.0.113.5", "198.51.100.7"}

@@ -129,3 +129,30 @@ def test_only_addresses_inside_an_approved_subnet_can_be_published() -> None:
 def test_routes_are_shown_subnets_first_then_the_exit_pair() -> None:
     shown = routes.in_order(nets("::/0", "fd00::/64", LAN, "0.0.0.0/0", "10.0.0.0/8"))
     assert [str(p) for p in shown] == ["10.0.0.0/8", LAN, "fd00::/64", "0.0.0.0/0", "::/0"]
+
+
+def test_a_route_that_holds_a_relay_is_refused() -> None:
+    with pytest.raises(InvalidError, match=r"the relay's address 198\.51\.100\.7"):
+        routes.parse_approval(["198.51.100.0/24"], (), [ip_address("198.51.100.7")])
+
+
+def test_routers_of_the_same_addresses_are_remarked_on() -> None:
+    state = snapshot(router(1, LAN, "10.0.0.0/8"), router(2, LAN, "10.1.0.0/16"))
+    assert routes.remarks(state, state.nodes[1]) == (
+        "10.1.0.0/16 of node2 lies inside 10.0.0.0/8 of node1: what is in both goes through node2.",
+    )
+    assert routes.remarks(state, state.nodes[2]) == (
+        "node1 carries 192.168.1.0/24; node2 stands by for it.",
+    )
+    assert routes.remarks(snapshot(router(1, LAN, *EXIT), router(2, *EXIT)), router(1, LAN)) == ()
+
+
+def test_what_is_served_can_be_used_now() -> None:
+    both = snapshot(router(1, LAN, *EXIT), router(2, LAN, *EXIT))
+    assert routes.served(both, both.nodes[1]) == nets(LAN, *EXIT)
+    assert routes.served(both, both.nodes[2]) == nets(*EXIT)
+    for off in (router(1, LAN, online=False), router(1, LAN, key_expiry=NOW)):
+        state = snapshot(off)
+        assert routes.served(state, state.nodes[1]) == nets()
+    silent = replace(both, silent=frozenset({1}))
+    assert routes.served(silent, silent.nodes[1]) == nets()

@@ -82,3 +82,13 @@ def test_a_connection_remembers_so_many_sources_only() -> None:
     for number in range(MAX_HEARD + 10):
         registry.note_delivery(number.to_bytes(32), listener)
     assert len(listener.heard) == MAX_HEARD
+
+
+def test_all_connections_of_a_key_are_found() -> None:
+    registry: Registry[Connection] = Registry()
+    old, new, only = Connection(A), Connection(A), Connection(B)
+    for connection in (old, new, only):
+        registry.add(connection)
+    assert registry.of_key(A) == (old, new)
+    assert registry.of_key(B) == (only,)
+    assert registry.of_key(C) == ()

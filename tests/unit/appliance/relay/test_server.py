@@ -234,3 +234,19 @@ async def test_all_connections_end_with_the_relay() -> None:
         member, stranger = await log_in(server, A), FakeNode(server, B)
     assert member.transport.closing
     assert stranger.transport.closing
+
+
+async def test_a_node_that_is_expelled_loses_all_its_connections_and_its_peers_are_told() -> None:
+    async with memory_relay() as server:
+        a, again, b = [await log_in(server, key) for key in (A, A, B)]
+        a.send_packets(B.public(), b"hello")
+        b.events()
+        server.expel(A.public(), "it was deleted")
+        await asyncio.sleep(0)
+        assert a.transport.closing
+        assert again.transport.closing
+        assert not b.transport.closing
+        assert b.events() == [PeerGone(A.public(), PeerGoneReason.DISCONNECTED)]
+        assert server.counters.expelled == 2
+        server.expel(C.public(), "it never was here")
+        assert server.counters.expelled == 2

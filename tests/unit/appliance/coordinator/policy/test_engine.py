@@ -1,3 +1,5 @@
+from ipaddress import ip_network
+
 from appliance.coordinator.policy.engine import INTERNET, AllowAll
 from appliance.protocol.tailcfg import ANY_PORT, FilterRule
 from tests.support.snapshots import node, router, snapshot
@@ -8,7 +10,7 @@ TAILNET = ("100.64.0.0/10", "fd7a:115c:a1e0::/48")
 
 def only_rule(*nodes: object) -> FilterRule:
     state = snapshot(*nodes)
-    [rule] = AllowAll().rules_for(state, state.nodes[1])
+    [rule] = AllowAll().reach(state).rules_for(state.nodes[1])
     return rule
 
 
@@ -43,4 +45,5 @@ def test_hosts_behind_a_router_are_sources_too() -> None:
 
 def test_any_two_may_meet() -> None:
     state = snapshot(node(1), node(2))
-    assert AllowAll().may_meet(state, state.nodes[1], state.nodes[2])
+    assert AllowAll().reach(state).may_meet(1, 2)
+    assert AllowAll().reach(state).may_use(1, ip_network(LAN))

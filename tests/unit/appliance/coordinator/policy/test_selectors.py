@@ -4,10 +4,10 @@ from appliance.coordinator.policy.selectors import (
     Anyone,
     Auto,
     Network,
+    NodeIndex,
     People,
     Tag,
     is_member,
-    touches,
 )
 from tests.support.snapshots import node, router, snapshot
 
@@ -39,9 +39,22 @@ def test_networks_and_everyone_say_nothing_of_who_a_node_is() -> None:
 
 
 def test_a_network_touches_a_node_by_address_or_by_route() -> None:
-    gateway = router(3, "10.33.0.0/16", "0.0.0.0/0", "::/0")
-    assert touches(gateway, ip_network("100.64.0.0/24"))
-    assert touches(gateway, ip_network("10.0.0.0/8"))
-    assert touches(gateway, ip_network("10.33.1.0/24"))
-    assert not touches(gateway, ip_network("192.168.0.0/16"))
-    assert not touches(gateway, ip_network("fd00::/16"))
+    index = NodeIndex(snapshot(router(3, "10.33.0.0/16", "0.0.0.0/0", "::/0")))
+
+    def touched(text: str) -> bool:
+        return bool(index.nodes(Network(ip_network(text))))
+
+    assert touched("100.64.0.0/24")
+    assert touched("10.0.0.0/8")
+    assert touched("10.33.1.0/24")
+    assert not touched("192.168.0.0/16")
+    assert not touched("fd00::/16")
+
+
+def test_sets_of_nodes_are_those_whom_a_selector_means() -> None:
+    index = NodeIndex(STATE)
+    assert [n.id for n in index.of(index.nodes(Tag("tag:b")))] == [2]
+    assert [n.id for n in index.of(index.nodes(Anyone()))] == [1, 2]
+    assert index.nodes(Tag("tag:none")) == 0
+    assert index.people == {1: index.bits[1]}
+    assert index.exits == 0

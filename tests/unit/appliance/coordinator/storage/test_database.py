@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.coordinator.errors import CoordinatorError, StartError
-from appliance.coordinator.model import PreAuthKey, Snapshot
+from appliance.coordinator.model import PolicyRecord, PreAuthKey, Snapshot
 from appliance.coordinator.storage.database import Database
 from appliance.exit_status import ExitStatus
 from appliance.protocol.tailcfg import Hostinfo, Service
@@ -66,6 +66,8 @@ def records(state: Snapshot) -> tuple:
         state.last_user_id,
         state.last_node_id,
         state.last_address,
+        dict(state.policies),
+        dict(state.primaries),
     )
 
 
@@ -74,6 +76,17 @@ def test_everything_comes_back_as_it_was(tmp_path: Path) -> None:
     loaded = stored(tmp_path / "db", state)
     assert records(loaded) == records(state)
     assert dict(loaded.by_node_key) == dict(state.by_node_key)
+
+
+def test_policies_and_carriers_come_and_go(tmp_path: Path) -> None:
+    policies = {n: PolicyRecord(n, f"{{}} // é {n}", NOW) for n in (1, 2)}
+    lan, lan6 = ip_network("192.168.1.0/24"), ip_network("fd00::/64")
+    first = replace(snapshot(node(1)), policies=policies, primaries={lan: 1, lan6: 300})
+    then = replace(first, policies={1: policies[1]}, primaries={lan: 2})
+    assert records(stored(tmp_path / "a", first)) == records(first)
+    loaded = stored(tmp_path / "b", first, then)
+    assert records(loaded) == records(then)
+    assert loaded.policy == policies[1]
 
 
 def test_a_new_file_is_empty(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_opening_again_migrates_nothing(tmp_path: Path) -> None:
     for _ in range(2):
         Database(tmp_path / "db").close()
     connection = sqlite3.connect(tmp_path / "db")
-    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+    assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,), (2,)]
     connection.close()
 
 

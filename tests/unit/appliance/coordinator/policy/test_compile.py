@@ -4,10 +4,14 @@ import json
 
 import pytest
 
+from appliance.coordinator.mapper.view import View
 from appliance.coordinator.model import NodeRecord, Snapshot
 from appliance.coordinator.policy.engine import INTERNET, Policy
+from appliance.coordinator.policy.errors import PolicyError
 from appliance.coordinator.policy.load import policy_of
-from appliance.protocol.tailcfg import FilterRule
+from appliance.protocol.addresses import IPNetwork
+from appliance.protocol.tailcfg import ANY_PORT, FilterRule, Node, PortRange
+from tests.support.policies import ACCEPTED, REFUSED
 from tests.support.snapshots import ALICE, BOB, node, router, snapshot
 
 EXIT = ("0.0.0.0/0", "::/0")
@@ -57,13 +61,12 @@ def rules(made: Policy, viewer: int, state: Snapshot = STATE) -> list[tuple]:
         ]
         return (rule.src_ips, targets, rule.ip_proto)
 
-    return [readable(rule) for rule in made.rules_for(state, state.nodes[viewer])]
+    return [readable(rule) for rule in made.reach(state).rules_for(state.nodes[viewer])]
 
 
 def peers(made: Policy, viewer: int) -> set[int]:
-    one = STATE.nodes[viewer]
-    others = (n for n in STATE.nodes.values() if n.id != viewer)
-    return {other.id for other in others if made.may_meet(STATE, one, other)}
+    reach = made.reach(STATE)
+    return {n for n in STATE.nodes if n != viewer and reach.may_meet(viewer, n)}
 
 
 def ips(*numbers: int) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ def test_without_an_approved_exit_node_there_is_no_internet_a05() -> None:
     made = policy(accept("*", to="autogroup:internet:*"))
     state = snapshot(node(1), router(2, *EXIT, approved=False))
     assert rules(made, 1, state) == rules(made, 2, state) == []
-    assert not made.may_meet(state, state.nodes[1], state.nodes[2])
+    assert not made.reach(state).may_meet(1, 2)
 
 
 def test_ports_come_address_by_address_p03() -> None:
@@ -201,5 +204,55 @@ def test_two_nodes_know_of_each_other_or_neither_does(one: int, other: int) -> N
         accept("tag:client", to="10.33.0.0/16:*"),
         accept("bob@", to="autogroup:internet:*"),
     )
-    a, b = STATE.nodes[one], STATE.nodes[other]
-    assert made.may_meet(STATE, a, b) == made.may_meet(STATE, b, a)
+    reach = made.reach(STATE)
+    assert reach.may_meet(one, other) == reach.may_meet(other, one)
+
+
+def shown_filters(view: View) -> dict[str, set[object]]:
+    return {
+        viewer.name: {
+            (
+                frozenset(rule.src_ips or ()),
+                frozenset(f"{t.ip} {_ports(t.ports)}" for t in rule.dst_ports or ()),
+                rule.ip_proto or (),
+            )
+            for rule in view.rules_for(viewer)
+        }
+        for viewer in view.snapshot.nodes.values()
+    }
+
+
+def _ports(ports: PortRange) -> str:
+    return "*" if ports == ANY_PORT else f"{ports.first}-{ports.last}"
+
+
+def shown_peers(view: View) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for viewer in view.snapshot.nodes.values():
+        seen = [view.peer(viewer, n) for n in view.peers if view.sees(viewer, n)]
+        found[viewer.name] = {
+            " ".join(sorted([peer.name.partition(".")[0], *map(str, _routes(peer))]))
+            for peer in seen
+        }
+    return found
+
+
+def _routes(peer: Node) -> set[IPNetwork]:
+    return set(peer.allowed_ips or ()) - set(peer.addresses or ())
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_recorded_policy_means_the_same_here(name: str) -> None:
+    case = ACCEPTED[name]
+    view = case.view(policy_of(case.text))
+    filters, peers = shown_filters(view), shown_peers(view)
+    assert {name: filters[name] for name in case.filters()} == case.filters()
+    assert {name: peers[name] for name in case.peers()} == case.peers()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_policy_that_was_refused_is_refused_here(name: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        policy_of(REFUSED[name].text)
+    assert "does not understand" not in str(caught.value)
+    assert caught.value.line
