@@ -19,6 +19,9 @@ IPV4_RULES: Final = 8
 IPV6_ADDRESSES: Final = 9
 IPV6_ROUTES: Final = 11
 IPV6_RULES: Final = 19
+IPV4_FORWARDING: Final = 24
+IPV6_FORWARDING: Final = 25
+"""Forwarding and the reverse-path check, of an interface or of all (RTNLGRP_IPV*_NETCONF)."""
 NFTABLES: Final = 7
 """A group of the netfilter protocol; the others belong to the route protocol."""
 

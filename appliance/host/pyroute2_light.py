@@ -54,7 +54,9 @@ _next_hop: Final = _trimmed(_route.nh, "RTA_GATEWAY")
 LinkMessage: Final = _trimmed(
     _link.ifinfmsg, "IFLA_IFNAME IFLA_MTU IFLA_MASTER IFLA_LINKINFO IFLA_IFALIAS", header=None
 )
-AddressMessage: Final = _trimmed(_address.ifaddrmsg, "IFA_ADDRESS IFA_LOCAL IFA_FLAGS", header=None)
+AddressMessage: Final = _trimmed(
+    _address.ifaddrmsg, "IFA_ADDRESS IFA_LOCAL IFA_FLAGS IFA_CACHEINFO", header=None
+)
 RouteMessage: Final = _trimmed(
     _route.rtmsg,
     "RTA_DST RTA_OIF RTA_GATEWAY RTA_PRIORITY RTA_MULTIPATH RTA_TABLE",
@@ -62,5 +64,7 @@ RouteMessage: Final = _trimmed(
     get_nh=staticmethod(lambda *_, **__: _next_hop),
 )
 RuleMessage: Final = _trimmed(
-    _rule.fibmsg, "FRA_PRIORITY FRA_FWMARK FRA_FWMASK FRA_TABLE FRA_PROTOCOL", header=None
+    _rule.fibmsg,
+    "FRA_DST FRA_PRIORITY FRA_FWMARK FRA_FWMASK FRA_TABLE FRA_PROTOCOL FRA_SUPPRESS_PREFIXLEN",
+    header=None,
 )

@@ -110,6 +110,16 @@ class Rule:
     fwmark: int = 0
     fwmask: int = 0
     protocol: int = 0
+    destination: IPNetwork | None = None
+    """Only packets to this network; None for all."""
+    suppress: int | None = None
+    """Routes with a prefix of this length or shorter do not count; None when all count."""
+    invert: bool = False
+    """For the packets that do not match."""
+
+
+_NO_SUPPRESSION: Final = 0xFFFFFFFF
+_FIB_RULE_INVERT: Final = 0x2
 
 
 def encode_link_query() -> bytes:
@@ -161,11 +171,18 @@ def encode_address(address: Address) -> bytes:
         "prefixlen": address.interface.network.prefixlen,
         "index": address.link,
     }
-    return _encode(
-        AddressMessage,
-        fields,
-        {"IFA_LOCAL": str(ip), "IFA_ADDRESS": str(ip), "IFA_FLAGS": address.flags},
-    )
+    attributes: dict[str, object] = {
+        "IFA_LOCAL": str(ip),
+        "IFA_ADDRESS": str(ip),
+        "IFA_FLAGS": address.flags,
+    }
+    if address.flags & IFA_F_DEPRECATED:
+        # The kernel goes by the lifetimes; the flag alone does not last.
+        attributes["IFA_CACHEINFO"] = {"ifa_preferred": 0, "ifa_valid": _FOR_EVER}
+    return _encode(AddressMessage, fields, attributes)
+
+
+_FOR_EVER: Final = 0xFFFFFFFF
 
 
 def parse_address(row: bytes) -> Address | None:
@@ -235,14 +252,20 @@ def encode_rule_query(family: int) -> bytes:
 
 def encode_rule(rule: Rule) -> bytes:
     """Describe a policy rule to add or to remove."""
-    attributes = {
+    attributes: dict[str, object] = {
         "FRA_PRIORITY": rule.priority,
         "FRA_TABLE": rule.table or None,
         "FRA_FWMARK": rule.fwmark if rule.fwmask else None,
         "FRA_FWMASK": rule.fwmask or None,
         "FRA_PROTOCOL": rule.protocol or None,
+        "FRA_SUPPRESS_PREFIXLEN": rule.suppress,
     }
-    return _encode(RuleMessage, {"family": rule.family, "action": rule.action}, attributes)
+    flags = _FIB_RULE_INVERT if rule.invert else 0
+    fields = {"family": rule.family, "action": rule.action, "flags": flags}
+    if rule.destination is not None:
+        fields["dst_len"] = rule.destination.prefixlen
+        attributes["FRA_DST"] = str(rule.destination.network_address)
+    return _encode(RuleMessage, fields, attributes)
 
 
 def parse_rule(row: bytes) -> Rule | None:
@@ -258,7 +281,20 @@ def parse_rule(row: bytes) -> Rule | None:
         fwmark=_number(found, "FRA_FWMARK"),
         fwmask=_number(found, "FRA_FWMASK"),
         protocol=_number(found, "FRA_PROTOCOL"),
+        destination=_rule_network(message["family"], found, message["dst_len"]),
+        suppress=_suppression(found),
+        invert=bool(message["flags"] & _FIB_RULE_INVERT),
     )
+
+
+def _rule_network(family: int, found: dict[str, Any], length: int) -> IPNetwork | None:
+    interface = _interface(family, _text(found, "FRA_DST"), length)
+    return interface.network if interface is not None else None
+
+
+def _suppression(found: dict[str, Any]) -> int | None:
+    length = _number(found, "FRA_SUPPRESS_PREFIXLEN", _NO_SUPPRESSION)
+    return None if length == _NO_SUPPRESSION else length
 
 
 def _encode(kind: Any, fields: Mapping[str, int], attributes: Mapping[str, object]) -> bytes:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from appliance.host.network import NetworkState, read_state
+from appliance.host.network import Hold, NetworkState, Way, read_state
 from appliance.host.rtmessages import (
     IFA_F_DEPRECATED,
     IFA_F_TENTATIVE,
@@ -127,3 +127,73 @@ def test_the_best_default_route_comes_first() -> None:
 def test_changes_of_our_own_tunnel_are_no_change() -> None:
     later = [*ADDRESSES, address(4, "100.64.0.9/32")]
     assert state() == state(route(4, "10.0.0.0/8"), addresses=later)
+
+
+def way(prefix: str, *more: Route) -> Way | None:
+    return state(*more).way_to(ipaddress.ip_network(prefix))
+
+
+def test_an_attached_network_is_the_closest_way() -> None:
+    found = way("192.168.1.0/24", route(2, "192.168.0.0/16", "192.168.1.9"))
+    assert found == Way(Hold.ATTACHED, "eth0", ipaddress.ip_network("192.168.1.0/24"))
+
+
+def test_one_host_of_an_attached_network_is_attached() -> None:
+    found = way("192.168.1.20/32")
+    assert found is not None
+    assert found.hold is Hold.ATTACHED
+
+
+def test_who_has_a_part_of_a_network_has_a_way_into_it() -> None:
+    found = way("192.168.0.0/16")
+    assert found is not None
+    assert (found.hold, str(found.network)) == (Hold.ATTACHED, "192.168.1.0/24")
+
+
+def test_a_network_behind_another_router_is_routed() -> None:
+    found = way("10.20.5.0/24", route(2, "10.20.0.0/16", "192.168.1.254"))
+    assert found is not None
+    assert (found.hold, found.interface, str(found.gateway)) == (
+        Hold.ROUTED,
+        "eth0",
+        "192.168.1.254",
+    )
+
+
+def test_everything_else_goes_the_way_of_the_default_route() -> None:
+    found = way("10.99.0.0/24")
+    assert found is not None
+    assert (found.hold, str(found.gateway)) == (Hold.DEFAULT, "192.168.1.1")
+    assert way("2001:db8:9::/64") is None, "there is no default route for IPv6"
+
+
+def test_a_route_over_an_interface_that_is_off_is_no_way() -> None:
+    found = way("10.30.0.0/16", route(5, "10.30.0.0/16", "10.9.9.1"))
+    assert found is not None
+    assert found.hold is Hold.DEFAULT
+
+
+def test_a_second_cable_is_lan_too_and_a_bridge_of_containers_is_not() -> None:
+    links = [
+        *LINKS,
+        Link(7, "eth1", 1500, ON),
+        Link(8, "br-lan", 1500, ON, "bridge"),
+        Link(9, "eth2", 1500, ON, master=8),
+        Link(10, "veth1", 1500, ON, "veth", master=3),
+    ]
+    addresses = [*ADDRESSES, address(7, "10.7.0.1/24"), address(8, "10.8.0.1/24")]
+    found = read_state(links, addresses, ROUTES, "latchkey0")
+    assert texts(found.lan_networks) == {
+        "192.168.1.0/24",
+        "fd00:1::/64",
+        "10.7.0.0/24",
+        "10.8.0.0/24",
+    }
+
+
+def test_a_machine_has_moved_when_an_address_at_its_uplink_is_gone() -> None:
+    moved = [address(2, "192.168.7.5/24"), *ADDRESSES[2:]]
+    assert state(addresses=moved).has_moved_from(state())
+    assert not state(addresses=[*ADDRESSES, *moved]).has_moved_from(state())
+    without_containers = [one for one in ADDRESSES if one.link != 3]
+    assert not state(addresses=without_containers).has_moved_from(state())

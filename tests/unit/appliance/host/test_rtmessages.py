@@ -47,6 +47,15 @@ def test_a_route_comes_back_as_it_was_written(route: Route) -> None:
         Rule(socket.AF_INET, 5170, FR_ACT_TO_TBL, 5170, protocol=76),
         Rule(socket.AF_INET6, 5110, FR_ACT_TO_TBL, 254, 0x80000, 0xFF0000, 76),
         Rule(socket.AF_INET, 5150, FR_ACT_UNREACHABLE, 0, 0x80000, 0xFF0000, 76),
+        Rule(socket.AF_INET, 5160, FR_ACT_TO_TBL, 254, protocol=76, suppress=8),
+        Rule(
+            socket.AF_INET6,
+            5155,
+            FR_ACT_TO_TBL,
+            5170,
+            protocol=76,
+            destination=ipaddress.ip_network("fd7a:115c:a1e0::/48"),
+        ),
     ],
 )
 def test_a_rule_comes_back_as_it_was_written(rule: Rule) -> None:
@@ -90,6 +99,14 @@ def test_rows_of_other_families_are_left_out() -> None:
     assert rtmessages.parse_address(struct.pack("=BBBBI", 7, 0, 0, 0, 1)) is None
     assert rtmessages.parse_route(struct.pack("=BBBBBBBBI", 28, 0, 0, 0, 0, 0, 0, 0, 0)) is None
     assert rtmessages.parse_rule(struct.pack("=BBBBBxxBI", 28, 0, 0, 0, 0, 0, 0)) is None
+
+
+def test_a_deprecated_address_has_no_time_to_be_preferred_in() -> None:
+    one = Address(5, ipaddress.ip_interface("fd7a:115c:a1e0::53/128"), 0x20)
+    row = rtmessages.encode_address(one)
+    assert struct.pack("=HHII", 20, 6, 0, 0xFFFFFFFF) in row
+    assert rtmessages.parse_address(row) == one
+    assert b"\xff" * 4 not in rtmessages.encode_address(Address(5, one.interface))
 
 
 def test_the_address_of_this_end_counts_on_a_point_to_point_link() -> None:
