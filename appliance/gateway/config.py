@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.protocol.addresses import IPInterface, IPNetwork
+from appliance.protocol.addresses import IPAddress, IPInterface, IPNetwork
 from appliance.protocol.tailcfg import FilterRule
 
 
@@ -27,10 +27,34 @@ class GatewayConfig:
     """Peers may reach the internet, though never our LAN, through this machine."""
     use_exit: bool = False
     """Both default routes lead into the tunnel."""
+    hold_dns: bool = False
+    """Behind an exit node: our own DNS leaves by the tunnel alone, wherever its server is."""
+    lan_access: bool = True
+    """Behind an exit node: what is on the cables around us is in reach, multicast too."""
     snat: bool = True
     """Subnets see this machine's address instead of the peer's (exit traffic: always)."""
     filter: tuple[FilterRule, ...] | None = None
     """Who may reach what, as the coordinator says; None lets nothing in."""
+    exit_dns_port: int = 0
+    """The TCP port at our mesh addresses where those who may use this exit node get DNS."""
+    exit_ipv6: bool = True
+    """As an exit node we have IPv6; if not, peers are told so at once instead of waiting."""
+    entering: frozenset[IPNetwork] = frozenset()
+    """Networks of ours whose hosts may open connections into ``routes`` (site to site)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A connection that a peer opened to us, or through us, as the kernel tracks it."""
+
+    source: IPAddress
+    destination: IPAddress
+    """What the peer asked for."""
+    protocol: int
+    port: int
+    """The destination's; 0 where the protocol has none."""
+    answered: bool
+    """Something came back from the destination."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from typing import Protocol
 
-from appliance.gateway.config import GatewayConfig, GatewayStatus
+from appliance.gateway.config import Flow, GatewayConfig, GatewayStatus
+from appliance.gateway.profile import Setting
 
 
 class Gateway(Protocol):
@@ -21,6 +22,15 @@ class Gateway(Protocol):
 
     async def observe(self) -> GatewayStatus:
         """Read what of ours the kernel really has."""
+
+    async def flows(self) -> tuple[Flow, ...]:
+        """Read the connections that peers opened to us or through us, and that may go on."""
+
+    async def profile(self) -> tuple[Setting, ...]:
+        """Read what the config in force needs of this host, and how each of it stands.
+
+        Never fails for what the host refuses: that is a ``Setting`` too.
+        """
 
     async def clean_up(self) -> None:
         """Remove everything we ever install, also what a crashed run left.

@@ -3,7 +3,8 @@
 import asyncio
 import ipaddress
 
-from appliance.gateway.config import GatewayConfig, GatewayStatus
+from appliance.gateway.config import Flow, GatewayConfig, GatewayStatus
+from appliance.gateway.profile import Setting
 
 _DEFAULT_ROUTES = frozenset({ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")})
 
@@ -13,6 +14,9 @@ class FakeGateway:
 
     def __init__(self) -> None:
         self.applied: list[GatewayConfig] = []
+        self.settings: tuple[Setting, ...] = ()
+        self.tracked: tuple[Flow, ...] = ()
+        """What ``flows`` returns."""
 
     @property
     def config(self) -> GatewayConfig | None:
@@ -39,12 +43,20 @@ class FakeGateway:
         forwards = bool(config.advertised) or config.serve_exit
         return GatewayStatus(
             ruleset=True,
-            rules=8,
+            rules=2,
             routes=config.routes | (_DEFAULT_ROUTES if config.use_exit else frozenset()),
             local_networks=config.local_networks,
             forwarding_ipv4=forwards,
             forwarding_ipv6=forwards,
         )
+
+    async def flows(self) -> tuple[Flow, ...]:
+        """Return what was put into ``tracked``."""
+        return self.tracked
+
+    async def profile(self) -> tuple[Setting, ...]:
+        """Return what a test put into ``settings``."""
+        return self.settings if self.config is not None else ()
 
     async def guard(self) -> None:
         """Wait for ever: nobody takes anything away."""

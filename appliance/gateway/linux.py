@@ -1,21 +1,39 @@
 """The gateway of a real Linux machine: nftables, routes and rules, kernel settings."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from appliance.gateway import nft
-from appliance.gateway.config import GatewayConfig, GatewayStatus
-from appliance.gateway.errors import GatewayError
-from appliance.gateway.filter import parse_filter
+from appliance.gateway import conntrack, nft
+from appliance.gateway.config import Flow, GatewayConfig, GatewayStatus
+from appliance.gateway.errors import GatewayError, RulesetRefusedError
+from appliance.gateway.filter import Allow, parse_filter
+from appliance.gateway.generations import Block, Generation, render_removal
+from appliance.gateway.knobs import Knobs
+from appliance.gateway.neighbours.plan import Passage
+from appliance.gateway.neighbours.service import Neighbours
+from appliance.gateway.profile import (
+    FORWARD_V4,
+    FORWARD_V6,
+    Line,
+    Seen,
+    Setting,
+    forwarding_version,
+    observe_profile,
+    plan_profile,
+)
+from appliance.gateway.revocation import Verdicts
 from appliance.gateway.routes import PROTOCOL, TABLE, plan_routes, plan_rules
-from appliance.gateway.ruleset import render_removal, render_ruleset
-from appliance.gateway.settings import FORWARD_V4, FORWARD_V6, Settings, plan_settings
+from appliance.gateway.ruleset import CT_TO_US, plan_ruleset
+from appliance.gateway.ruleset import TABLE as FILTER_TABLE
+from appliance.gateway.settings import Settings
 from appliance.host import monitor, sysctl
 from appliance.host.capabilities import CAP_NET_ADMIN, has_capability
 from appliance.host.errors import HostError
@@ -30,6 +48,11 @@ T = TypeVar("T")
 REPAIR_PAUSE_S: Final = 1.0
 """Somebody who keeps removing our rules gets one answer a second, not a race."""
 
+PROFILE_CHECK_S: Final = 60.0
+"""The kernel tells of changes of forwarding and interfaces; the other settings are looked at."""
+NEIGHBOUR_RETRY_S: Final = 5.0
+"""A firewall that refused, as firewalld does while it starts, is asked again that soon."""
+
 _DONE_ALREADY: Final = frozenset({errno.EEXIST, errno.ESRCH, errno.ENOENT})
 """Somebody was quicker: the route is there, or gone, as we wanted."""
 
@@ -39,7 +62,8 @@ class _Loaded:
     """The ruleset that we loaded last, and how the kernel knows it."""
 
     config: GatewayConfig
-    text: str
+    blocks: tuple[Block, ...]
+    generation: Generation
     identity: nft.TableIdentity | None
 
 
@@ -49,7 +73,11 @@ class LinuxGateway:
     def __init__(self, settings_record: Path) -> None:
         """Take the file in which changed kernel settings are remembered until they are undone."""
         self._settings = Settings(settings_record)
+        self._neighbours = Neighbours(settings_record.with_suffix(".neighbours.json"))
         self._loaded: _Loaded | None = None
+        self._judged: GatewayConfig | None = None
+        self._cuts = False
+        self._published = False
         self._config: GatewayConfig | None = None
         self._lock = asyncio.Lock()
 
@@ -71,23 +99,42 @@ class LinuxGateway:
         with (
             monitor.ChangeBell(NETLINK_NETFILTER, monitor.NFTABLES) as tables,
             monitor.ChangeBell(NETLINK_ROUTE, *groups) as routes,
+            monitor.ChangeBell(
+                NETLINK_ROUTE, monitor.LINKS, monitor.IPV4_FORWARDING, monitor.IPV6_FORWARDING
+            ) as settings,
         ):
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._repair_after(tables), name="gateway guard: nftables")
                 tasks.create_task(self._repair_after(routes), name="gateway guard: routes")
+                tasks.create_task(self._keep_profile(settings), name="gateway guard: settings")
 
     async def observe(self) -> GatewayStatus:
         """Read what of ours the kernel really has."""
         return await asyncio.to_thread(_observe)
 
+    async def profile(self) -> tuple[Setting, ...]:
+        """Read the host profile that the config in force needs; nothing before the first one."""
+        config = self._config
+        if config is None:
+            return ()
+        return (
+            *await asyncio.to_thread(self.observe_settings, config),
+            *await self._neighbours.observe(_passage(config)),
+        )
+
+    async def flows(self) -> tuple[Flow, ...]:
+        """Read the connections that peers opened to us or through us, and that may go on."""
+        return await asyncio.to_thread(conntrack.flows)
+
     async def clean_up(self) -> None:
         """Remove everything of ours, also what a crashed run left; the filter goes last."""
         _require_permission()
         async with self._lock:
-            self._config = self._loaded = None
+            self._config = self._loaded = self._judged = None
+            await self._neighbours.clean_up()
             await _to_its_end(self._remove_rest)
             if nft.identify() is not None:
-                await nft.load(render_removal())
+                await nft.load(render_removal(FILTER_TABLE))
 
     async def _repair_after(self, bell: monitor.ChangeBell) -> None:
         while True:
@@ -98,23 +145,74 @@ class LinuxGateway:
                     _log.warning("Something removed routes or filter rules of ours; put back")
             await asyncio.sleep(REPAIR_PAUSE_S)
 
+    async def _keep_profile(self, bell: monitor.ChangeBell) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                refused = self._neighbours.have_refused
+                async with asyncio.timeout(NEIGHBOUR_RETRY_S if refused else PROFILE_CHECK_S):
+                    await bell.wait()
+            async with self._lock:
+                if (config := self._config) is not None:
+                    await _to_its_end(partial(self._apply_settings, config))
+                    await self._neighbours.apply(_passage(config))
+            await asyncio.sleep(REPAIR_PAUSE_S)
+
     async def _apply(self, config: GatewayConfig) -> bool:
         loaded = await self._load_ruleset(config)
+        await self._cut_revoked(config)
         changed = await _to_its_end(lambda: self._apply_rest(config))
-        return loaded or changed
+        opened = await self._neighbours.apply(_passage(config))
+        return loaded or changed or opened
 
     async def _load_ruleset(self, config: GatewayConfig) -> bool:
-        if self._loaded is not None and self._loaded.config == config and self._is_in_force():
+        if (published := self._neighbours.hand_ports_on()) != self._published:
+            self._published = published
+            if self._loaded is not None:
+                self._loaded = replace(self._loaded, blocks=())
+        known = self._loaded
+        if known and known.blocks and known.config == config and self._is_in_force():
             return False
         allows, ignored = parse_filter(config.filter or ())
-        text = render_ruleset(config, allows)
-        if self._loaded is not None and self._loaded.text == text and self._is_in_force():
+        blocks = plan_ruleset(config, allows, cut=self._cuts, published=self._published)
+        if self._loaded is not None and self._loaded.blocks == blocks and self._is_in_force():
             return False
         if ignored:
             _log.warning("The packet filter has %d entries that allow nothing", ignored)
-        await nft.load(text)
-        self._loaded = _Loaded(config, text, nft.identify())
+        await self._load(config, blocks)
         return True
+
+    async def _load(self, config: GatewayConfig, blocks: tuple[Block, ...]) -> None:
+        """Put a ruleset in force; beside the one before, if that one is ours and whole."""
+        before = self._loaded.generation if self._loaded and self._is_in_force() else None
+        self._loaded = None  # until all is well, nothing is known
+        if before is None:
+            generation = Generation.first(FILTER_TABLE, blocks)
+            await nft.load(generation.render_whole())
+        else:
+            generation = before.successor(blocks)
+            try:
+                await nft.load(generation.render_preparation())
+                await nft.load(generation.render_switch(before))
+            except RulesetRefusedError as error:
+                _log.warning("The packet filter is replaced as a whole: %s", error)
+                generation = Generation.first(FILTER_TABLE, blocks)
+                await nft.load(generation.render_whole())
+        self._loaded = _Loaded(config, blocks, generation, nft.identify())
+
+    async def _cut_revoked(self, config: GatewayConfig) -> None:
+        """Have connections end that could not begin now."""
+        if config == self._judged or config.filter is None:
+            return
+        allows, _ = parse_filter(config.filter)
+        try:
+            to_us = await _to_its_end(partial(_judge, config, allows))
+        except HostError as error:
+            _log.warning("Connections that are no longer allowed cannot be cut: %s", error)
+            return
+        if to_us and not self._cuts:
+            blocks = plan_ruleset(config, allows, cut=True, published=self._published)
+            await self._load(config, blocks)
+        self._judged, self._cuts = config, to_us
 
     def _is_in_force(self) -> bool:
         return self._loaded is not None and nft.identify() == self._loaded.identity
@@ -124,8 +222,9 @@ class LinuxGateway:
             with RtNetlink() as rtnetlink:
                 links = rtnetlink.links()
                 uplinks = _uplinks(links, rtnetlink.routes(RT_TABLE_MAIN), config.interface)
-                self._settings.apply(plan_settings(config, uplinks))
-                rules_changed = _apply_rules(rtnetlink, plan_rules(config.fwmark, _families()))
+                self._make_settings(config, uplinks)
+                rules = plan_rules(config, _families())
+                rules_changed = _apply_rules(rtnetlink, rules)
                 tunnel = next((one for one in links if one.name == config.interface), None)
                 index = tunnel.index if tunnel is not None and tunnel.is_up else None
                 routes = plan_routes(config, index, _families())
@@ -133,9 +232,46 @@ class LinuxGateway:
         except HostError as error:
             raise GatewayError(str(error)) from error
 
+    def _apply_settings(self, config: GatewayConfig) -> None:
+        try:
+            with RtNetlink() as rtnetlink:
+                main = rtnetlink.routes(RT_TABLE_MAIN)
+                self._make_settings(config, _uplinks(rtnetlink.links(), main, config.interface))
+        except HostError as error:
+            _log.warning("The settings of the host cannot be checked: %s", error)
+
+    def _make_settings(self, config: GatewayConfig, uplinks: tuple[str, ...]) -> None:
+        wanted = plan_profile(config, uplinks, strict=_is_strict())
+        self._settings.apply(wanted, self._is_to_stay)
+
+    def _is_to_stay(self, name: str) -> bool:
+        """Return whether others rely on a setting by now, though we need it no more."""
+        version = forwarding_version(name)
+        return version is not None and self._neighbours.need_forwarding(version)
+
+    def observe_settings(self, config: GatewayConfig) -> tuple[Setting, ...]:
+        """Read the host profile that a config needs, whether it is in force or not."""
+        try:
+            with RtNetlink() as rtnetlink:
+                links = rtnetlink.links()
+                main = rtnetlink.routes(RT_TABLE_MAIN)
+        except HostError as error:
+            raise GatewayError(str(error)) from error
+        uplinks = _uplinks(links, main, config.interface)
+        by_name = {link.name: link.mtu for link in links}
+        seen = Seen(
+            tuple(Line(name, by_name[name]) for name in uplinks),
+            by_name.get(config.interface),
+            nft.identify() is not None,
+            self._settings.changed(),
+            self._settings.refused,
+        )
+        wanted = plan_profile(config, uplinks, strict=_is_strict())
+        return observe_profile(config, wanted, Knobs().read, seen)
+
     def _remove_rest(self) -> None:
         try:
-            self._settings.undo()
+            self._settings.undo(self._is_to_stay)
             with RtNetlink() as rtnetlink:
                 _apply_rules(rtnetlink, frozenset())
                 _apply_routes(rtnetlink, frozenset())
@@ -151,6 +287,19 @@ async def _to_its_end(work: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([working])
         raise
+
+
+def _judge(config: GatewayConfig, allows: tuple[Allow, ...]) -> bool:
+    """Cut what is revoked, let go on what is allowed again; whether any cut one ends here."""
+    verdicts = Verdicts(config, allows)
+    judged = [(one, verdicts.allows(one.kind, one.flow)) for one in conntrack.entries()]
+    revoked = [one for one, allowed in judged if not allowed]
+    news = [one for one in revoked if not one.is_cut]
+    conntrack.set_cut(news, cut=True)
+    conntrack.set_cut((one for one, allowed in judged if allowed and one.is_cut), cut=False)
+    if news:
+        _log.info("Cut %d connections that are no longer allowed", len(news))
+    return any(one.kind == CT_TO_US for one in revoked)
 
 
 def _apply_rules(rtnetlink: RtNetlink, wanted: frozenset[Rule]) -> bool:
@@ -210,6 +359,15 @@ def _uplinks(links: list[Link], main: list[Route], tunnel: str) -> tuple[str, ..
             if link.name not in ("lo", tunnel) and (link.kind is None or link.index in leads_out)
         )
     )
+
+
+def _passage(config: GatewayConfig) -> Passage:
+    return Passage(config.interface, config.listen_port)
+
+
+def _is_strict() -> bool:
+    """Return whether the strict reverse-path check is on for all interfaces."""
+    return sysctl.read("net.ipv4.conf.all.rp_filter") == "1"
 
 
 def _families() -> tuple[int, ...]:

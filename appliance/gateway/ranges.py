@@ -4,6 +4,7 @@ One family each; an address is its number. Source: the forms of tailcfg's Filter
 """
 
 import ipaddress
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -11,6 +12,10 @@ from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.errors import ProtocolError
 
 BITS: Final = {4: 32, 6: 128}
+
+
+LAST: Final = (1 << 128) - 1
+"""No address has a greater number."""
 
 
 class Range(NamedTuple):
@@ -54,17 +59,30 @@ def of_networks(networks: Iterable[IPNetwork], version: int) -> Ranges:
 def without(ranges: Ranges, taken: Ranges) -> Ranges:
     """Return what is left when ``taken`` is cut out."""
     result: list[Range] = []
+    hole = 0
     for first, last in ranges:
-        start = first
-        for hole in taken:
-            if hole.last < start or hole.first > last:
-                continue
-            if hole.first > start:
-                result.append(Range(start, hole.first - 1))
-            start = hole.last + 1
+        while hole < len(taken) and taken[hole].last < first:
+            hole += 1
+        start, here = first, hole
+        while here < len(taken) and taken[here].first <= last:
+            if taken[here].first > start:
+                result.append(Range(start, taken[here].first - 1))
+            start = taken[here].last + 1
+            here += 1
         if start <= last:
             result.append(Range(start, last))
     return tuple(result)
+
+
+def has(ranges: Ranges, number: int) -> bool:
+    """Whether one address is among them."""
+    index = bisect_right(ranges, Range(number, LAST)) - 1
+    return index >= 0 and ranges[index].last >= number
+
+
+def contain(ranges: Ranges, wanted: Ranges) -> bool:
+    """Whether all of ``wanted`` is among them."""
+    return not without(wanted, ranges)
 
 
 def parse(text: str) -> tuple[int, Ranges]:

@@ -4,10 +4,21 @@ Priority  Packets                       Where
 5110      marked as ours                main table: the machine's ordinary routes
 5130      marked as ours                default table
 5150      marked as ours                unreachable: never into the tunnel
-5170      all                           our table; no match there goes on to main
+5155      to mesh addresses             our table, whatever a provider's network is
+5160      all                           main table, but for its widest routes: own LAN first
+5170      all but those marked as ours  our table; no match there goes on to main
+
+Rule 5170 is always there. The others are there only while subnets of peers are accepted without an
+exit node: each rule is a look-up more for every packet of the machine (docs/decisions, 0010).
 
 The reference uses 5210 to 5270 and table 52; ours stand just before, so both can run. All of ours
 carry a protocol number of our own, by which they are found after a crash.
+
+Rule 5160 makes the machine's own networks win from the moment in which the kernel knows them: a
+cable that is plugged in needs no reaction of ours before the LAN's traffic stays in the LAN. Routes
+as wide as those by which another VPN takes the whole internet (0.0.0.0/1) do not count there.
+Behind an exit node there is no such rule, so that no LAN can draw traffic out of the tunnel by
+the routes that its DHCP server hands out; there the throw routes say what stays outside.
 """
 
 import ipaddress
@@ -15,7 +26,7 @@ import socket
 from typing import Final
 
 from appliance.gateway.config import GatewayConfig
-from appliance.gateway.ruleset import MARK_MASK, MESH_RANGES
+from appliance.gateway.ruleset import MARK_MASK, MESH_RANGES, accepts_subnets
 from appliance.host.rtmessages import (
     FR_ACT_TO_TBL,
     FR_ACT_UNREACHABLE,
@@ -35,6 +46,8 @@ PROTOCOL: Final = 76
 PRIORITY_MAIN: Final = 5110
 PRIORITY_DEFAULT: Final = 5130
 PRIORITY_UNREACHABLE: Final = 5150
+PRIORITY_MESH: Final = 5155
+PRIORITY_OWN_LAN: Final = 5160
 PRIORITY_TUNNEL: Final = 5170
 
 DEFAULT_ROUTES: Final[frozenset[IPNetwork]] = frozenset(
@@ -47,29 +60,74 @@ _LAST_METRIC: Final = 4096
 """After the tunnel's own routes."""
 
 
-def plan_rules(fwmark: int, families: tuple[int, ...]) -> frozenset[Rule]:
-    """Return the policy rules; they do not depend on the routes."""
+_WIDEST_LAN: Final = 9
+"""Nobody's LAN is wider than 10.0.0.0/9; one that is has its throw route all the same."""
+
+
+def plan_rules(config: GatewayConfig, families: tuple[int, ...]) -> frozenset[Rule]:
+    """Return the policy rules; marked packets reach our table by none of them."""
+    mark = config.fwmark
     rules: set[Rule] = set()
     for family in families:
+        all_others = Rule(
+            family,
+            PRIORITY_TUNNEL,
+            FR_ACT_TO_TBL,
+            TABLE,
+            mark,
+            MARK_MASK,
+            protocol=PROTOCOL,
+            invert=True,
+        )
+        rules.add(all_others)
+        if accepts_subnets(config) and not config.use_exit:
+            rules |= _marked(family, mark) | _own_lan_first(family)
+    return frozenset(rules)
+
+
+def _marked(family: int, mark: int) -> set[Rule]:
+    """Keep marked packets away from the rules that follow and cannot leave them out."""
+    rules = {
+        Rule(family, priority, FR_ACT_TO_TBL, table, mark, MARK_MASK, protocol=PROTOCOL)
         for priority, table in (
             (PRIORITY_MAIN, RT_TABLE_MAIN),
             (PRIORITY_DEFAULT, RT_TABLE_DEFAULT),
-        ):
-            rules.add(
-                Rule(family, priority, FR_ACT_TO_TBL, table, fwmark, MARK_MASK, protocol=PROTOCOL)
-            )
-        rules.add(
-            Rule(
-                family,
-                PRIORITY_UNREACHABLE,
-                FR_ACT_UNREACHABLE,
-                fwmark=fwmark,
-                fwmask=MARK_MASK,
-                protocol=PROTOCOL,
-            )
         )
-        rules.add(Rule(family, PRIORITY_TUNNEL, FR_ACT_TO_TBL, TABLE, protocol=PROTOCOL))
-    return frozenset(rules)
+    }
+    unreachable = FR_ACT_UNREACHABLE
+    rules.add(
+        Rule(
+            family,
+            PRIORITY_UNREACHABLE,
+            unreachable,
+            fwmark=mark,
+            fwmask=MARK_MASK,
+            protocol=PROTOCOL,
+        )
+    )
+    return rules
+
+
+def _own_lan_first(family: int) -> set[Rule]:
+    mesh = next(network for network in MESH_RANGES if _family(network) == family)
+    return {
+        Rule(
+            family,
+            PRIORITY_MESH,
+            FR_ACT_TO_TBL,
+            TABLE,
+            protocol=PROTOCOL,
+            destination=mesh,
+        ),
+        Rule(
+            family,
+            PRIORITY_OWN_LAN,
+            FR_ACT_TO_TBL,
+            RT_TABLE_MAIN,
+            protocol=PROTOCOL,
+            suppress=_WIDEST_LAN - 1,
+        ),
+    }
 
 
 def plan_routes(

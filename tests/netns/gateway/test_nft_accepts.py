@@ -54,6 +54,12 @@ def test_every_kind_of_config_is_accepted(config: GatewayConfig) -> None:
     assert complaint_of_nft(render(config)) == ""
 
 
+@pytest.mark.parametrize("config", CONFIGS)
+def test_so_is_one_beside_a_program_that_hands_ports_on(config: GatewayConfig) -> None:
+    allows = parse_filter(config.filter or ()).allows
+    assert complaint_of_nft(render_ruleset(config, allows, published=True)) == ""
+
+
 @settings(max_examples=25, deadline=None)
 @given(RULES, st.sampled_from(CONFIGS))
 def test_whatever_the_rules_nft_accepts_the_ruleset(

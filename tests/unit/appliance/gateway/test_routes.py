@@ -26,16 +26,54 @@ def networks(*texts: str) -> frozenset[IPNetwork]:
 CONFIG = GatewayConfig("latchkey0", (), 41641, 0x80000)
 
 
-def test_marked_packets_pass_two_tables_and_then_none() -> None:
-    rules = sorted(plan_rules(0x80000, BOTH), key=lambda rule: (rule.family, rule.priority))
-    assert [(rule.priority, rule.table, rule.fwmark) for rule in rules] == [
-        (5110, 254, 0x80000),
-        (5130, 253, 0x80000),
-        (5150, 0, 0x80000),
-        (5170, TABLE, 0),
+def priorities(config: GatewayConfig) -> list[int]:
+    rules = plan_rules(config, (socket.AF_INET,))
+    return sorted(rule.priority for rule in rules)
+
+
+SUBNETS = replace(CONFIG, routes=networks("100.64.0.2/32", "10.9.0.0/16"))
+
+
+def test_one_rule_a_family_sends_all_but_marked_packets_to_our_table() -> None:
+    rules = plan_rules(CONFIG, BOTH)
+    assert {rule.family for rule in rules} == set(BOTH)
+    assert {(r.priority, r.table, r.fwmark, r.invert, r.protocol) for r in rules} == {
+        (5170, TABLE, 0x80000, True, PROTOCOL)
+    }
+    assert priorities(
+        replace(CONFIG, routes=networks("100.64.0.2/32", "fd7a:115c:a1e0::2/128"))
+    ) == [5170]
+
+
+def test_with_accepted_subnets_marked_packets_pass_two_tables_and_then_none() -> None:
+    rules = sorted(plan_rules(SUBNETS, BOTH), key=lambda rule: (rule.family, rule.priority))
+    assert [(rule.priority, rule.table) for rule in rules if rule.fwmark and not rule.invert] == [
+        (5110, 254),
+        (5130, 253),
+        (5150, 0),
     ] * 2
-    assert {rule.protocol for rule in rules} == {PROTOCOL}
-    assert len(plan_rules(0x80000, (socket.AF_INET,))) == 4
+
+
+def test_own_networks_win_over_accepted_subnets_but_not_over_mesh_addresses() -> None:
+    rules = plan_rules(SUBNETS, BOTH)
+    last = sorted(rules, key=lambda rule: rule.priority)[-6:]
+    assert [(r.priority, r.table, r.suppress) for r in last[::2]] == [
+        (5155, TABLE, None),
+        (5160, 254, 8),
+        (5170, TABLE, None),
+    ]
+    mesh = {str(rule.destination) for rule in rules if rule.priority == 5155}
+    assert mesh == {"100.64.0.0/10", "fd7a:115c:a1e0::/48"}
+
+
+def test_behind_an_exit_node_no_lan_draws_traffic_out_of_the_tunnel() -> None:
+    assert priorities(replace(SUBNETS, use_exit=True)) == [5170]
+
+
+def test_no_change_takes_the_rule_away_that_leads_into_the_tunnel() -> None:
+    always = plan_rules(CONFIG, BOTH)
+    for config in (SUBNETS, replace(CONFIG, use_exit=True), replace(SUBNETS, use_exit=True)):
+        assert always <= plan_rules(config, BOTH)
 
 
 def test_routes_lead_into_the_tunnel_once_there_is_one() -> None:

@@ -10,9 +10,9 @@ from appliance.gateway import ruleset as under_test
 from appliance.gateway.config import GatewayConfig
 from appliance.gateway.errors import GatewayError
 from appliance.gateway.filter import parse_filter
-from appliance.gateway.ruleset import internet, render_removal
+from appliance.gateway.ruleset import internet
 from appliance.protocol.addresses import IPNetwork
-from appliance.protocol.tailcfg import FilterRule, NetPortRange, PortRange
+from appliance.protocol.tailcfg import FilterRule, NetPortRange
 
 
 def networks(*texts: str) -> frozenset[IPNetwork]:
@@ -41,87 +41,124 @@ def chain(ruleset: str, name: str) -> list[str]:
     return [line.strip() for line in body.split("\n") if "hook" not in line]
 
 
-def elements(ruleset: str, name: str) -> str:
-    [body] = re.findall(rf"set {name} \{{\n(.*?)\n\t\}}", ruleset, re.DOTALL)
-    found = re.search(r"elements = \{ (.*) \}", body)
-    return found[1] if found else ""
-
-
 def test_the_old_table_goes_in_the_step_in_which_the_new_one_comes() -> None:
     assert render_ruleset(OPEN).startswith(
         "table inet latchkey\ndelete table inet latchkey\ntable inet latchkey {\n"
     )
-    assert render_removal() == "table inet latchkey\ndelete table inet latchkey\n"
+
+
+def chains(ruleset: str) -> set[str]:
+    return set(re.findall(r"chain (\w+) \{", ruleset))
+
+
+def hooks(ruleset: str) -> set[str]:
+    return set(re.findall(r"hook (\w+) ", ruleset))
 
 
 def test_without_a_filter_everything_of_the_tunnel_is_dropped() -> None:
     ruleset = render_ruleset(replace(CLOSED, advertised=networks("10.0.0.0/8"), serve_exit=True))
-    assert chain(ruleset, "input") == ['iifname "latchkey0" drop']
+    assert chain(ruleset, "input")[0] == 'iifname "latchkey0" drop'
     assert chain(ruleset, "forward") == ['iifname "latchkey0" drop', 'oifname "latchkey0" drop']
-    assert "masquerade" not in ruleset
+    assert chains(ruleset) == {"input", "forward"}
 
 
-def test_an_empty_filter_lets_in_answers_only() -> None:
-    ruleset = render_ruleset(replace(CLOSED, filter=()))
-    assert chain(ruleset, "admit") == [
-        "ct state vmap { established : accept, related : accept, invalid : drop }",
-        "icmp type redirect drop",
-        "icmpv6 type { nd-router-advert, nd-redirect } drop",
-        "counter drop",
-    ]
-
-
-def test_a_rule_becomes_a_jump_by_source_and_a_chain_of_destinations() -> None:
-    rule = FilterRule(
-        src_ips=("100.64.0.2", "100.64.0.8-100.64.0.9"),
-        dst_ports=(
-            NetPortRange(ip="192.168.1.10", ports=PortRange(first=80, last=90)),
-            NetPortRange(ip="192.168.1.11"),
-        ),
-        ip_proto=(6, 47),
-    )
-    ruleset = render_ruleset(replace(CLOSED, filter=(rule,)))
-    assert "ip saddr { 100.64.0.2, 100.64.0.8-100.64.0.9 } jump allow0" in chain(ruleset, "admit")
-    assert chain(ruleset, "allow0") == [
-        "ip daddr { 192.168.1.10-192.168.1.11 } meta l4proto 1 accept",
-        "ip daddr { 192.168.1.11 } meta l4proto { 6 } accept",
-        "ip daddr { 192.168.1.11 } meta l4proto { 47 } accept",
-        "ip daddr { 192.168.1.10 } meta l4proto { 6 } th dport 80-90 accept",
-    ]
-
-
-def test_a_protocol_without_ports_needs_a_rule_for_all_ports() -> None:
-    rule = FilterRule(
-        src_ips=("*",),
-        dst_ports=(NetPortRange(ip="192.168.1.10", ports=PortRange(first=1, last=65535)),),
-        ip_proto=(47,),
-    )
-    ruleset = render_ruleset(replace(CLOSED, filter=(rule,)))
-    assert chain(ruleset, "allow0") == ["ip daddr { 192.168.1.10 } meta l4proto 1 accept"]
-
-
-def test_only_advertised_subnets_are_forwarded_to_and_translated() -> None:
-    config = replace(OPEN, advertised=networks("192.168.1.0/24"))
+def test_a_node_that_forwards_nothing_and_uses_no_exit_has_two_hooks() -> None:
+    """Every packet of the host pays for each of them."""
+    config = replace(OPEN, routes=networks("100.64.0.2/32", "fd7a:115c:a1e0::2/128"))
     ruleset = render_ruleset(config)
-    assert elements(ruleset, "advertised4") == "192.168.1.0-192.168.1.255"
-    assert elements(ruleset, "advertised6") == ""
-    marked = "meta mark set meta mark and 0xff00ffff or 0x40000 "
-    assert chain(ruleset, "from_mesh_on") == [
-        'oifname "latchkey0" drop',
-        f"ip daddr @advertised4 {marked}goto admit",
-        f"ip6 daddr @advertised6 {marked}goto admit",
-        "counter drop",
+    assert hooks(ruleset) == {"input", "forward"}
+    assert chain(ruleset, "forward")[:2] == [
+        'iifname "latchkey0" counter drop',
+        'oifname "latchkey0" counter drop',
     ]
-    without_snat = render_ruleset(replace(config, snat=False))
-    assert "ip daddr @advertised4 goto admit" in chain(without_snat, "from_mesh_on")
 
 
-def test_exit_traffic_is_translated_even_without_snat_for_subnets() -> None:
-    ruleset = render_ruleset(replace(OPEN, serve_exit=True, snat=False))
-    assert (
-        "ip daddr @internet4 meta mark set meta mark and 0xff00ffff or 0x40000 goto admit"
-        in chain(ruleset, "from_mesh_on")
+def test_the_most_frequent_packets_are_decided_by_the_first_two_rules() -> None:
+    ruleset = render_ruleset(OPEN)
+    assert chain(ruleset, "input")[:2] == [
+        'iifname "latchkey0" goto mesh_to_us',
+        "udp dport 41641 accept",
+    ]
+    assert chain(ruleset, "mesh_to_us")[0].endswith("ct state established accept")
+    router = render_ruleset(replace(OPEN, advertised=networks("10.0.0.0/8")))
+    assert "ct state established" in chain(router, "mesh_onward")[1]
+    assert "ct state established" in chain(router, "into_mesh")[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "has"),
+    [
+        (OPEN, set()),
+        (replace(OPEN, use_exit=True), {"prerouting", "output"}),
+        (replace(OPEN, routes=networks("10.9.0.0/16")), {"prerouting", "output"}),
+        (replace(OPEN, advertised=networks("10.0.0.0/8")), {"postrouting"}),
+        (replace(OPEN, advertised=networks("10.0.0.0/8"), snat=False), set()),
+        (replace(OPEN, serve_exit=True, snat=False), {"postrouting"}),
+    ],
+)
+def test_a_hook_is_there_when_it_has_something_to_do(config: GatewayConfig, has: set[str]) -> None:
+    assert hooks(render_ruleset(config)) - {"input", "forward"} == has
+
+
+def test_an_empty_filter_admits_nobody() -> None:
+    ruleset = render_ruleset(replace(CLOSED, filter=()))
+    assert chain(ruleset, "admit4") == ["icmp type redirect drop", "counter drop"]
+
+
+def test_subnets_and_internet_are_places_of_their_own() -> None:
+    config = replace(
+        OPEN, advertised=networks("192.168.1.0/24", "9.9.9.0/24"), serve_exit=True, snat=False
     )
+    ruleset = render_ruleset(config)
+    [places] = [rule for rule in chain(ruleset, "mesh_onward") if rule.startswith("ip daddr vmap")]
+    assert "192.168.1.0-192.168.1.255 : goto to_lan4" in places
+    assert "9.9.9.0-9.9.9.255 : goto to_lan4" in places
+    assert "1.0.0.0-9.9.8.255 : goto to_internet4" in places
+    assert "0x20000" in chain(ruleset, "to_lan4")[1]
+    assert "0x40000" in chain(ruleset, "to_internet4")[1]
+
+
+def test_an_exit_node_without_ipv6_says_so() -> None:
+    ruleset = render_ruleset(replace(OPEN, serve_exit=True, exit_ipv6=False))
+    assert chain(ruleset, "to_internet6") == ["jump admit6", "reject with icmpv6 no-route"]
+    assert "accept" in chain(ruleset, "to_internet4")[1]
+    [refusal] = chain(ruleset, "no_ipv6_rules")
+    assert refusal.endswith("meta l4proto 6 reject with tcp reset")
+    assert "no_ipv6" not in render_ruleset(replace(OPEN, serve_exit=True))
+
+
+def test_only_users_of_the_exit_reach_its_dns() -> None:
+    public = NetPortRange(ip="0.0.0.0-255.255.255.255")
+    rules = (
+        FilterRule(src_ips=("100.64.0.2",), dst_ports=(public,)),
+        FilterRule(src_ips=("100.64.0.3",), dst_ports=(NetPortRange(ip="9.9.9.9"),)),
+    )
+    config = replace(CLOSED, filter=rules, serve_exit=True, exit_dns_port=8053)
+    [dns] = [rule for rule in chain(render_ruleset(config), "mesh_to_us") if "8053" in rule]
+    assert "ip saddr 100.64.0.2 " in dns
+    assert "8053" not in render_ruleset(replace(config, serve_exit=False))
+
+
+def test_only_entering_networks_enter_and_only_where_routes_lead() -> None:
+    config = replace(
+        OPEN,
+        advertised=networks("192.168.1.0/24"),
+        routes=networks("10.9.0.0/16"),
+        entering=networks("192.168.1.0/24"),
+    )
+    rules = chain(render_ruleset(config), "into_mesh")
+    assert any(
+        "ip saddr 192.168.1.0-192.168.1.255 ip daddr 10.9.0.0-10.9.255.255" in rule
+        for rule in rules
+    )
+    assert rules[-1] == "counter drop"
+
+
+def test_connections_that_end_here_and_were_cut_are_silent() -> None:
+    allows = parse_filter(OPEN.filter or ()).allows
+    assert "output" not in hooks(under_test.render_ruleset(OPEN, allows))
+    ruleset = under_test.render_ruleset(OPEN, allows, cut=True)
+    assert chain(ruleset, "output") == ["ct mark and 0x90000 == 0x10000 counter drop"]
 
 
 @pytest.mark.parametrize(
@@ -161,22 +198,21 @@ def test_an_exit_node_gives_the_internet_and_nothing_near(address: str, is_inter
 
 
 def test_the_mesh_ranges_are_ours_alone_except_for_a_providers_neighbours() -> None:
-    plain = chain(render_ruleset(OPEN), "prerouting")
-    assert "ip saddr { 100.64.0.0-100.127.255.255 } drop" in plain
-    assert "ip daddr @own4 drop" in plain
-    shared = replace(OPEN, local_networks=networks("100.64.0.0/11"))
-    assert "ip saddr { 100.96.0.0-100.127.255.255 } drop" in chain(
-        render_ruleset(shared), "prerouting"
-    )
-    all_of_it = replace(OPEN, local_networks=networks("100.64.0.0/10"))
-    assert not [
-        rule for rule in chain(render_ruleset(all_of_it), "prerouting") if "ip saddr" in rule
-    ]
+    for name in ("input", "forward"):
+        pretended = "ip saddr 100.64.0.0-100.127.255.255 counter drop"
+        assert pretended in chain(render_ruleset(OPEN), name)
+        shared = replace(OPEN, local_networks=networks("100.64.0.0/11"))
+        pretended = "ip saddr 100.96.0.0-100.127.255.255 counter drop"
+        assert pretended in chain(render_ruleset(shared), name)
+        all_of_it = replace(OPEN, local_networks=networks("100.64.0.0/10"))
+        rules = chain(render_ruleset(all_of_it), name)
+        assert not [rule for rule in rules if "ip saddr" in rule]
+    assert "ip daddr 100.64.0.1 counter drop" in chain(render_ruleset(OPEN), "input")
 
 
-def test_the_tunnels_port_is_marked_before_routing() -> None:
-    rules = chain(render_ruleset(replace(OPEN, listen_port=5000, fwmark=0x90000)), "prerouting")
-    assert rules[:2] == [
+def test_the_tunnels_port_is_marked_before_routing_where_routes_could_mislead() -> None:
+    config = replace(OPEN, listen_port=5000, fwmark=0x90000, use_exit=True)
+    assert chain(render_ruleset(config), "prerouting_rules")[:2] == [
         'iifname { "lo", "latchkey0" } accept',
         "udp dport 5000 meta mark set meta mark and 0xff00ffff or 0x90000 accept",
     ]
@@ -190,7 +226,8 @@ def test_equal_configs_give_equal_text() -> None:
 
 def test_overlapping_subnets_become_one_range() -> None:
     config = replace(OPEN, advertised=networks("10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"))
-    assert elements(render_ruleset(config), "advertised4") == "10.0.0.0-11.255.255.255"
+    places = "ip daddr vmap { 10.0.0.0-11.255.255.255 : goto to_lan4 }"
+    assert places in chain(render_ruleset(config), "mesh_onward")
 
 
 @pytest.mark.parametrize("name", ["", "a" * 16, "eth*", 'x"', "a b", "a;b", "tun\n", "tün"])

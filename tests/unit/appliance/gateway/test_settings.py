@@ -1,25 +1,26 @@
 from __future__ import annotations
 
-import ipaddress
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from appliance.gateway.config import GatewayConfig
-from appliance.gateway.settings import FORWARD_V4, FORWARD_V6, Settings, plan_settings
+from appliance.gateway.knobs import Knobs
+from appliance.gateway.profile import FORWARD_V4, FORWARD_V6
+from appliance.gateway.settings import Settings, Wanted
 from appliance.host import sysctl
 from appliance.host.errors import HostError
-from appliance.protocol.addresses import IPNetwork
 
-
-def networks(*texts: str) -> frozenset[IPNetwork]:
-    return frozenset(ipaddress.ip_network(text) for text in texts)
-
-
-CONFIG = GatewayConfig("latchkey0", (), 41641, 0x80000)
 ACCEPT_RA = "net/ipv6/conf/eth0/accept_ra"
+
+
+def want(**settings: str) -> tuple[Wanted, ...]:
+    """Settings by the last part of their names."""
+    names = {"ip_forward": FORWARD_V4, "forwarding": FORWARD_V6, "accept_ra": ACCEPT_RA}
+    return tuple(
+        Wanted(names[name], value, "a reason", frozenset({"0"} if name == "accept_ra" else ()))
+        for name, value in settings.items()
+    )
 
 
 class Machine:
@@ -42,7 +43,7 @@ class Machine:
 
     def settings(self) -> Settings:
         """As a fresh agent makes it."""
-        return Settings(self.record, self.root)
+        return Settings(self.record, Knobs(self.root))
 
 
 @pytest.fixture
@@ -50,30 +51,8 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_a_node_that_serves_nobody_needs_nothing() -> None:
-    assert plan_settings(CONFIG, ("eth0",)) == {}
-
-
-def test_forwarding_is_switched_on_for_the_families_that_are_served() -> None:
-    only_v4 = replace(CONFIG, advertised=networks("10.0.0.0/8"))
-    assert plan_settings(only_v4, ("eth0",)) == {FORWARD_V4: "1"}
-    only_v6 = replace(CONFIG, advertised=networks("fd00::/64"))
-    assert list(plan_settings(only_v6, ("eth0",)).items()) == [
-        (ACCEPT_RA, "2"),
-        (FORWARD_V6, "1"),
-    ], "first listen to the router, then forward"
-    assert plan_settings(replace(CONFIG, serve_exit=True), ()) == {FORWARD_V4: "1", FORWARD_V6: "1"}
-
-
-def test_using_an_exit_node_lets_marks_count_in_reverse_path_checks() -> None:
-    assert plan_settings(replace(CONFIG, use_exit=True), ()) == {
-        "net.ipv4.conf.all.src_valid_mark": "1",
-        "net.ipv6.fwmark_reflect": "1",
-    }
-
-
 def test_what_was_changed_is_remembered_and_undone(machine: Machine) -> None:
-    machine.settings().apply({FORWARD_V4: "1"})
+    machine.settings().apply(want(ip_forward="1"))
     assert machine[FORWARD_V4] == "1"
     assert json.loads(machine.record.read_text())["changed"] == {FORWARD_V4: ["0", "1"]}
     assert machine.record.stat().st_mode & 0o777 == 0o600
@@ -84,7 +63,7 @@ def test_what_was_changed_is_remembered_and_undone(machine: Machine) -> None:
 
 def test_what_was_right_already_is_not_ours_to_undo(machine: Machine) -> None:
     machine[FORWARD_V4] = "1"
-    machine.settings().apply({FORWARD_V4: "1"})
+    machine.settings().apply(want(ip_forward="1"))
     assert not machine.record.exists()
     machine.settings().undo()
     assert machine[FORWARD_V4] == "1"
@@ -92,15 +71,15 @@ def test_what_was_right_already_is_not_ours_to_undo(machine: Machine) -> None:
 
 def test_the_first_value_is_kept_through_restarts(machine: Machine) -> None:
     machine[ACCEPT_RA] = "1"
-    machine.settings().apply({ACCEPT_RA: "2"})
+    machine.settings().apply(want(accept_ra="2"))
     machine[ACCEPT_RA] = "1"  # somebody else, for a moment
-    machine.settings().apply({ACCEPT_RA: "2"})
+    machine.settings().apply(want(accept_ra="2"))
     machine.settings().undo()
     assert machine[ACCEPT_RA] == "1"
 
 
 def test_a_setting_that_somebody_changed_after_us_stays_theirs(machine: Machine) -> None:
-    machine.settings().apply({ACCEPT_RA: "2"})
+    machine.settings().apply(want(accept_ra="2"))
     machine[ACCEPT_RA] = "0"
     machine.settings().undo()
     assert machine[ACCEPT_RA] == "0"
@@ -108,12 +87,12 @@ def test_a_setting_that_somebody_changed_after_us_stays_theirs(machine: Machine)
 
 def test_an_uplink_whose_router_somebody_else_reads_is_left_alone(machine: Machine) -> None:
     machine[ACCEPT_RA] = "0"
-    machine.settings().apply({ACCEPT_RA: "2", FORWARD_V6: "1"})
+    machine.settings().apply(want(accept_ra="2", forwarding="1"))
     assert (machine[ACCEPT_RA], machine[FORWARD_V6]) == ("0", "1")
 
 
 def test_a_setting_that_the_kernel_does_not_have_is_passed_over(machine: Machine) -> None:
-    machine.settings().apply({"net.ipv6.fwmark_reflect": "1"})
+    machine.settings().apply((Wanted("net.ipv6.fwmark_reflect", "1", "a reason"),))
     assert machine["net.ipv6.fwmark_reflect"] is None
     assert not machine.record.exists()
 
@@ -137,8 +116,52 @@ def test_a_damaged_or_old_record_counts_for_nothing(machine: Machine, record: by
     assert machine[FORWARD_V4] == "0"
 
 
-def test_a_setting_that_cannot_be_made_says_so(machine: Machine) -> None:
+def test_what_is_refused_is_said_and_the_rest_goes_on(machine: Machine) -> None:
     (machine.root / "net/ipv4/ip_forward").unlink()
     (machine.root / "net/ipv4/ip_forward").mkdir()
-    with pytest.raises(HostError, match=r"net\.ipv4\.ip_forward cannot be read"):
-        machine.settings().apply({FORWARD_V4: "1"})
+    settings = machine.settings()
+    settings.apply(want(ip_forward="1", forwarding="1"))
+    assert "net.ipv4.ip_forward cannot be read" in settings.refused[FORWARD_V4]
+    assert machine[FORWARD_V6] == "1"
+    assert list(settings.changed()) == [FORWARD_V6]
+
+
+def test_a_setting_that_cannot_be_written_is_not_recorded_as_ours(machine: Machine) -> None:
+    class ReadOnly(Knobs):
+        def write(self, name: str, value: str) -> None:
+            raise HostError(f"The kernel setting {name} cannot be set to {value}.")
+
+    settings = Settings(machine.record, ReadOnly(machine.root))
+    settings.apply(want(ip_forward="1"))
+    assert settings.refused == {FORWARD_V4: f"The kernel setting {FORWARD_V4} cannot be set to 1."}
+    assert not settings.changed()
+    settings.undo()
+    assert machine[FORWARD_V4] == "0"
+
+
+def test_more_than_asked_for_will_do(machine: Machine) -> None:
+    size = Wanted("net.netfilter.nf_conntrack_max", "65536", "a reason", at_least=True)
+    machine[size.name] = "262144"
+    machine.settings().apply((size,))
+    assert machine[size.name] == "262144"
+    machine[size.name] = "8192"
+    machine.settings().apply((size,))
+    assert machine[size.name] == "65536"
+
+
+def test_what_somebody_else_needs_by_now_is_left_on_and_forgotten(machine: Machine) -> None:
+    machine.settings().apply(want(accept_ra="2", ip_forward="1"))
+    machine.settings().undo(keep=lambda name: name == FORWARD_V4)
+    assert (machine[FORWARD_V4], machine[ACCEPT_RA]) == ("1", "1")
+    assert not machine.record.exists()
+
+
+def test_a_setting_that_somebody_takes_is_put_back_with_a_word(
+    machine: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = machine.settings()
+    settings.apply(want(ip_forward="1"))
+    machine[FORWARD_V4] = "0"
+    settings.apply(want(ip_forward="1"))
+    assert machine[FORWARD_V4] == "1"
+    assert "Somebody set net.ipv4.ip_forward to 0; it is 1 again" in caplog.text
