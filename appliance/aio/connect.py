@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Final
 
+from appliance.aio.names import look_up
+
 Address = tuple[str, int]
 Connect = Callable[[Address], Awaitable[socket.socket]]
 """Opens a non-blocking connection to a literal IP address, or raises ``OSError``."""
@@ -87,9 +89,7 @@ class _Race:
 async def _resolve(host: str, port: int) -> list[Address]:
     with suppress(ValueError):
         return [(str(ip_address(host)), port)]
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys((str(info[4][0]), port) for info in found))
-    return _interleave(addresses)
+    return _interleave([(str(address), port) for address in await look_up(host)])
 
 
 def _interleave(addresses: Sequence[Address]) -> list[Address]:
