@@ -63,6 +63,10 @@ class ExitStatus(IntEnum):
     """A default route given as a subnet."""
     ROUTE_HOLDS_COORDINATOR = 34
     """A subnet that contains the coordinator's own address."""
+    ROUTE_HOLDS_RELAY = 35
+    """A subnet that contains a relay's address."""
+    ROUTE_HOLDS_GATEWAY = 36
+    """A subnet that contains the default gateway and more than the own LAN."""
 
     NOT_ROOT = 40
     """The program lacks the right to administer the network."""
@@ -98,6 +102,31 @@ class ExitStatus(IntEnum):
     """It collides with something that exists."""
     INVALID = 64
     """The request is malformed."""
+    LOCKS_OUT = 65
+    """A policy that keeps the admins from a gateway, and was not confirmed."""
+
+    DOCTOR_PROFILE = 70
+    """`doctor`: a setting of this machine is wrong."""
+    DOCTOR_HEALTH = 71
+    """`doctor`: a warning is on."""
+    DOCTOR_NAME = 72
+    """`doctor X`: no node and no route has this name or address."""
+    DOCTOR_POLICY = 73
+    """`doctor X`: the policy does not let this node there."""
+    DOCTOR_KEY = 74
+    """`doctor X`: a node key has expired."""
+    DOCTOR_OFFLINE = 75
+    """`doctor X`: the peer, or this node, is not connected."""
+    DOCTOR_PATH = 76
+    """`doctor X`: no packet gets to the peer, neither directly nor by relay."""
+    DOCTOR_ROUTE = 77
+    """`doctor X`: the route is not advertised, approved, accepted or in use."""
+    DOCTOR_NAT = 78
+    """`doctor X`: the router does not forward or translate."""
+    DOCTOR_LAN = 79
+    """`doctor X`: the router answers, but not the host behind it."""
+    DOCTOR_CLOCK = 80
+    """`doctor X`: this machine's clock is wrong."""
 
     @property
     def code(self) -> str:

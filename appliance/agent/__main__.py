@@ -10,10 +10,14 @@ import socket
 import sys
 from collections.abc import Iterator
 
+import msgspec
+
 from appliance.agent import settings as agent_settings
+from appliance.agent.doctor.offline import examine_offline
 from appliance.agent.errors import AgentError
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.settings import Settings
+from appliance.agent.statefile import StateStore
 from appliance.agent.wiring import make_rooms, open_agent
 from appliance.exit_status import ExitStatus
 from appliance.host.capabilities import CAP_NET_ADMIN, CAP_NET_RAW, has_capability
@@ -29,10 +33,12 @@ def main(arguments: list[str]) -> int:
     options = agent_settings.parser().parse_args(arguments)
     try:
         settings = agent_settings.load(options)
+        if options.doctor is not None:
+            return asyncio.run(_examine(settings, options.doctor))
         _require_rights()
         _log_to_stderr(verbose=settings.verbose)
         if options.clean_up:
-            asyncio.run(_clean_up(settings))
+            asyncio.run(_clean_up(settings, stay_down=options.stay_down))
         else:
             asyncio.run(_run(settings))
     except MACHINE_ERRORS as error:
@@ -50,6 +56,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     with _listening(settings) as sock:
         async with open_agent(settings) as agent:
+            await agent.begin()
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(agent.run(), name="agent"),
@@ -62,11 +69,23 @@ async def _run(settings: Settings) -> None:
                 notifier.stopping()
                 for task in running:
                     task.cancel()
-            await agent.clean_up()
+            await agent.end()
 
 
-async def _clean_up(settings: Settings) -> None:
+async def _examine(settings: Settings, target: str) -> int:
+    report = await examine_offline(settings, target)
+    print(msgspec.json.encode(report).decode())
+    return ExitStatus.of(report.code)
+
+
+async def _clean_up(settings: Settings, *, stay_down: bool) -> None:
+    if stay_down and (settings.state_dir / "state.json").exists():
+        store = StateStore(settings.state_dir)
+        state = store.load()
+        prefs = msgspec.structs.replace(state.prefs, want_running=False)
+        store.save(msgspec.structs.replace(state, prefs=prefs))
     rooms = await make_rooms(settings)
+    await rooms.dns.clean_up()
     await rooms.dataplane.clean_up()
     await rooms.gateway.clean_up()
 

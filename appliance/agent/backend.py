@@ -7,44 +7,74 @@ netmap or attached networks only sets a flag there, and the session makes the ma
 import asyncio
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from appliance.agent.answers import exit_options, netcheck_report, ping_reply
+from appliance.agent.autoexit import AutoExit
+from appliance.agent.doctor.service import Condition, Prober, examine, explain
+from appliance.agent.failures import MACHINE_ERRORS, status_of
+from appliance.agent.health import HealthFacts, plan_warnings
 from appliance.agent.machine import resolve
-from appliance.agent.plan.inputs import Inputs, Surroundings
-from appliance.agent.plan.routes import exit_node_of
+from appliance.agent.plan.gateway import sheltered
+from appliance.agent.plan.inputs import Inputs, RouteMemory, Surroundings
+from appliance.agent.plan.routes import (
+    advertised,
+    approved_routes,
+    exit_node_of,
+    next_memory,
+    serves_exit,
+)
+from appliance.agent.reconfigure import close_the_door
 from appliance.agent.rooms import Rooms
+from appliance.agent.routechecks import refuse_routes
+from appliance.agent.routefacts import RouteKey, key_of, routes_meant
 from appliance.agent.session import ControlOpener, Session
 from appliance.agent.settings import Settings
 from appliance.agent.state import BackendState, Facts, backend_state
 from appliance.agent.statefile import State, StateStore
 from appliance.agent.status import Sight, render_status
+from appliance.agent.watch import Watch
+from appliance.aio import names
 from appliance.aio.latest import Latest
 from appliance.controlclient.config import ControlUrl
 from appliance.controlclient.errors import ControlError
 from appliance.dataplane.errors import DataplaneError
 from appliance.exit_status import ExitStatus
+from appliance.gateway.errors import GatewayError
+from appliance.gateway.profile import Setting
+from appliance.health.catalogue import HealthWarning, warn
+from appliance.health.tracker import HealthTracker
 from appliance.host.marks import FWMARK
 from appliance.localapi.server import BackendError
 from appliance.localapi.types import (
+    DoctorReport,
+    ExitOptions,
     Failure,
     NetcheckReport,
     PingReply,
     Prefs,
     Progress,
+    Routes,
+    RouteStatus,
     Status,
     UpRequest,
 )
-from appliance.netmap.model import NetworkMap, short_name
+from appliance.netmap.model import NetworkMap
 from appliance.netmap.prefs import PrefsError, edit
-from appliance.protocol.addresses import parse_ip
+from appliance.protocol.addresses import IPAddress, IPNetwork, parse_ip
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.tailcfg import Node
-from appliance.underlay.config import Direct, UnderlayStatus
+from appliance.underlay.config import PingResult, UnderlayStatus
 
 _log = logging.getLogger(__name__)
+
+MAX_RELAYS = 16
+"""Relays that are looked up before a subnet is advertised; a household has one or two."""
+HEALTH_S = 5.0
+"""Warnings come and go by themselves at this pace; front ends see them at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +116,63 @@ class Agent:
         self._control_problem = ""
         self._wish = Latest(_Wish(run=self.state.prefs.want_running, number=0))
         self._progress = Latest(Progress(seq=1, state=self._backend_state().value))
+        self._health = HealthTracker()
+        self._auto_exit = AutoExit()
+        self._clock_offset = timedelta(0)
+        self.watch_routes = Watch(rooms.gateway, settings.interface)
 
     async def run(self) -> None:
         """Keep the mesh as the owner wants it, until cancelled; then let go of the machine."""
+        names.SPARE.set(self._look_up_past_the_tunnel)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_session(), name="session keeper")
             tasks.create_task(self._watch_networks(), name="network watcher")
+            tasks.create_task(self._watch_health(), name="health watcher")
 
     async def clean_up(self) -> None:
         """Remove everything of ours from the machine."""
+        await self.rooms.dns.clean_up()
+        await self.rooms.peerapi.clean_up()
         await self.rooms.dataplane.clean_up()
         await self.rooms.gateway.clean_up()
+
+    async def begin(self) -> None:
+        """Block what belongs into an exit node's tunnel, before anybody is told that we run.
+
+        A machine that cannot do that says so later, when it is to be configured.
+        """
+        if self.state.prefs.want_running and self.state.prefs.exit_node:
+            try:
+                await self.close_the_door()
+            except MACHINE_ERRORS as error:
+                self.failed(str(error), status_of(error))
+
+    async def end(self) -> None:
+        """Let go of the machine, but not of an exit node's traffic: it waits for the next start."""
+        if not (self.state.prefs.want_running and self.state.prefs.exit_node):
+            await self.clean_up()
+            return
+        _log.warning(
+            "The exit node's traffic is held back until the agent is there again; `latchkey agent "
+            "--clean-up` lets it out."
+        )
+        await self.rooms.dns.clean_up()
+        await self.rooms.peerapi.clean_up()
+        await self.rooms.dataplane.close(remove=False)
+
+    async def close_the_door(self) -> None:
+        """Let nothing in, and behind an exit node nothing out, until the machine is configured."""
+        prefs, around = self.state.prefs, self.around.value
+        wanted = prefs.exit_node_allow_lan_access
+        lan = around.internal | around.uplink if wanted else sheltered(around)
+        await close_the_door(
+            self.rooms,
+            self.settings.interface,
+            self.settings.port,
+            FWMARK,
+            lan if prefs.exit_node else None,
+            hold_dns=prefs.accept_dns,
+        )
 
     # What the session reports.
 
@@ -131,12 +207,17 @@ class Agent:
         if done:
             self._failure = None
         self._configured = done
+        self.watch_routes.kick()
         self._publish()
 
     def control_online(self, *, online: bool, problem: str = "") -> None:
         """Remember whether the coordinator is connected, and why not."""
         self._control_online = online
         self._control_problem = problem
+
+    def clock_differs(self, offset: timedelta) -> None:
+        """Remember how far the coordinator's clock is ahead of ours."""
+        self._clock_offset = offset
 
     def failed(self, message: str, status: ExitStatus) -> None:
         """Remember why it does not work."""
@@ -166,7 +247,9 @@ class Agent:
             return None
         return Inputs(
             netmap=self.netmap,
-            prefs=self.state.prefs,
+            prefs=self._auto_exit.resolve(
+                self.state.prefs, self.netmap, self._underlay_status(), datetime.now(UTC)
+            ),
             around=self.around.value,
             node_key=self.state.node,
             disco_key=self.state.disco,
@@ -174,24 +257,35 @@ class Agent:
             listen_port=self.settings.port,
             fwmark=FWMARK,
             now=datetime.now(UTC),
+            memory=self.state.route_memory(),
         )
+
+    def offered_routes(self) -> tuple[IPNetwork, ...]:
+        """Return the subnets to advertise now."""
+        memory = self._remember_routes()
+        return advertised(self.state.prefs, self.around.value, memory)
 
     # What front ends ask for.
 
     def status(self) -> Status:
         """Tell how things stand."""
-        underlay = self._session.underlay_status if self._session else UnderlayStatus()
+        underlay = self._underlay_status()
+        inputs = self.inputs() if self.state.logged_in else None
+        routes = self.watch_routes.routes(inputs) if inputs is not None else ()
+        self._judge_health(inputs, routes)
         sight = Sight(
             state=self._backend_state(),
             have_node_key=self.state.logged_in,
             auth_url=self._auth_url,
             control_online=self._control_online,
-            health=self._health(underlay),
+            health=self._health.raised,
+            routes=routes,
+            exit_ipv6=self._exit_ipv6(inputs),
             dataplane=self.rooms.dataplane.kind if self._session else "",
             underlay=underlay,
             device=self._observe(),
         )
-        return render_status(sight, self.inputs() if self.state.logged_in else None)
+        return render_status(sight, inputs)
 
     def prefs(self) -> Prefs:
         """Tell the owner's wishes."""
@@ -200,14 +294,14 @@ class Agent:
     async def edit_prefs(self, changes: dict[str, Any]) -> Prefs:
         """Change wishes, all or none; the machine follows at once."""
         prefs = self._edited(changes)
-        await self._refuse_route_to_coordinator(prefs)
+        await self._refuse_routes(prefs)
         self._set_prefs(prefs)
         return self.state.prefs
 
     async def up(self, request: UpRequest) -> Progress:
         """Start connecting; a running session stays unless the login changes."""
         prefs = self._edited({**request.prefs, "want_running": True, "logged_out": False})
-        await self._refuse_route_to_coordinator(prefs)
+        await self._refuse_routes(prefs)
         if not prefs.control_url:
             raise BackendError(
                 ExitStatus.USAGE.code,
@@ -256,41 +350,86 @@ class Agent:
     async def ping(self, target: str, timeout_s: float) -> PingReply:
         """Ping a peer by name or address."""
         peer = self._find_peer(target)
-        reply = PingReply(
-            node_name=short_name(peer),
-            ip=str((peer.addresses or ())[0].network_address) if peer.addresses else "",
+        result = await self._connected().ping(peer.key, timeout_s)
+        return ping_reply(self.netmap, peer, result)
+
+    async def routes(self) -> Routes:
+        """Look at every route now, and tell its facts."""
+        inputs = await self._looked()
+        return Routes(routes=self.watch_routes.routes(inputs)) if inputs is not None else Routes()
+
+    async def probe_routes(self, wanted: str) -> Routes:
+        """Probe the routes that hold an address or are this prefix; empty: all."""
+        inputs = await self._looked()
+        if inputs is None:
+            return Routes()
+        keys = await self._probe(inputs, wanted)
+        routes = self.watch_routes.routes(inputs)
+        return Routes(routes=tuple(r for r in routes if key_of(r, inputs) in keys))
+
+    def exit_options(self) -> ExitOptions:
+        """Tell who offers to be exit node, the nearest first."""
+        inputs = self.inputs()
+        if inputs is None:
+            return ExitOptions()
+        return exit_options(inputs, self._underlay_status(), self.watch_routes.exit_ipv6)
+
+    async def doctor(self, target: str) -> DoctorReport:
+        """Examine this node, or the way to a target."""
+        inputs = await self._looked()
+        self.status()
+        condition = Condition(
+            inputs=inputs,
+            connected=self._session is not None and self._configured,
+            control_online=self._control_online,
+            routes=self.watch_routes.routes(inputs) if inputs is not None else (),
+            settings=await self._settings_of_host(),
+            health=self._health.raised,
+            clock_offset=self._clock_offset if self._control_online else None,
         )
-        if self._session is None:
-            raise BackendError(ExitStatus.ERROR.code, "Not connected. Run `latchkey up` first.")
-        result = await self._session.ping(peer.key, timeout_s)
-        if result is None:
-            return reply
-        if isinstance(result.path, Direct):
-            return msgspec.structs.replace(
-                reply, latency_s=result.latency_s, endpoint=str(result.path.address)
-            )
-        return msgspec.structs.replace(
-            reply, latency_s=result.latency_s, relay=self._region_code(result.path.region)
+        return (
+            await explain(condition, target, Prober(self._ping)) if target else examine(condition)
         )
 
     async def netcheck(self) -> NetcheckReport:
         """Measure the network now."""
-        if self._session is None:
-            raise BackendError(ExitStatus.ERROR.code, "Not connected. Run `latchkey up` first.")
-        status = await self._session.netcheck()
-        info = status.net_info
-        latencies = (info.derp_latency if info else None) or {}
-        return NetcheckReport(
-            udp=info.working_udp if info else None,
-            ipv4=str(status.global_v4 or ""),
-            ipv6=str(status.global_v6 or ""),
-            mapping_varies=info.mapping_varies_by_dest_ip if info else None,
-            nearest_relay=self._region_code(status.home_relay),
-            relay_latency_s={self._latency_name(name): s for name, s in latencies.items()},
-            relay_connected=status.relays.get(status.home_relay, False),
-        )
+        return netcheck_report(self.netmap, await self._connected().netcheck())
 
     # Inside.
+
+    def _connected(self) -> Session:
+        if self._session is None:
+            raise BackendError(ExitStatus.ERROR.code, "Not connected. Run `latchkey up` first.")
+        return self._session
+
+    async def _looked(self) -> Inputs | None:
+        """Return what plans are made from, after a look at the machine."""
+        inputs = self.inputs() if self.state.logged_in else None
+        if inputs is not None and self._session is not None:
+            await self.watch_routes.look(inputs)
+        return inputs
+
+    async def _ping(self, peer: Node, timeout_s: float) -> PingResult | None:
+        return None if self._session is None else await self._session.ping(peer.key, timeout_s)
+
+    async def _settings_of_host(self) -> tuple[Setting, ...]:
+        try:
+            return await self.rooms.gateway.profile()
+        except GatewayError as error:
+            _log.warning("The settings of the host cannot be read: %s", error)
+            return ()
+
+    async def _probe(self, inputs: Inputs, wanted: str) -> tuple[RouteKey, ...]:
+        self._connected()
+        keys, hosts = routes_meant(wanted, self.watch_routes.routes(inputs), inputs)
+        if not keys:
+            what = f"no route of a peer that is {wanted!r} or holds it" if wanted else "no route"
+            raise BackendError(
+                ExitStatus.DOCTOR_ROUTE.code,
+                f"This node uses {what}, so there is nothing to probe. See `latchkey routes`.",
+            )
+        await self.watch_routes.probe(inputs, keys, hosts)
+        return keys
 
     async def _keep_session(self) -> None:
         async for wish in self._wish.changes():
@@ -303,6 +442,7 @@ class Agent:
             finally:
                 self._session = None
                 self._configured = False
+                self.watch_routes.forget()
                 self._control_online = False
                 if not self._wish.value.run:
                     await self.clean_up()
@@ -315,9 +455,31 @@ class Agent:
             running.cancel()
 
     async def _watch_networks(self) -> None:
-        async for _ in self.around.changes():
+        before = self.around.value.network
+        async for around in self.around.changes():
+            self._remember_routes()
+            self.watch_routes.kick()
             if self._session is not None:
-                self._session.wishes_changed()
+                self._session.network_changed(moved=around.network.has_moved_from(before))
+            before = around.network
+
+    async def _watch_health(self) -> None:
+        """Let the log hear of warnings also while nobody asks for the status."""
+        while True:
+            self.status()
+            await asyncio.sleep(HEALTH_S)
+
+    def _remember_routes(self) -> RouteMemory:
+        inputs = self.inputs()
+        approved = approved_routes(inputs) if inputs is not None else frozenset()
+        before = self.state.route_memory()
+        after = next_memory(before, self.state.prefs, self.around.value, approved)
+        if after != before:
+            self.change_state(
+                held_routes=tuple(sorted(map(str, after.held))),
+                served_lans=tuple(sorted(map(str, after.served))),
+            )
+        return after
 
     async def _stop_session(self) -> None:
         if not self._wish.value.run:
@@ -336,19 +498,22 @@ class Agent:
         except PrefsError as error:
             raise BackendError(error.status.code, str(error)) from None
 
-    async def _refuse_route_to_coordinator(self, prefs: Prefs) -> None:
-        """Refuse a named subnet that would lead other nodes' control traffic through us."""
+    async def _refuse_routes(self, prefs: Prefs) -> None:
+        """Refuse named subnets that would lead traffic of the mesh itself through us."""
         routes = prefs.fixed_routes()
         if not routes or not prefs.control_url:
             return
-        for address in await resolve(_checked_url(prefs.control_url).host):
-            for route in routes:
-                if address in route:
-                    raise BackendError(
-                        ExitStatus.ROUTE_HOLDS_COORDINATOR.code,
-                        f"{route} contains the coordinator ({address}), which every node must "
-                        "reach without this one. Advertise a smaller subnet.",
-                    )
+        coordinator = await resolve(_checked_url(prefs.control_url).host)
+        try:
+            refuse_routes(routes, coordinator, await self._relays(), self.around.value.network)
+        except PrefsError as error:
+            raise BackendError(error.status.code, str(error)) from None
+
+    async def _relays(self) -> dict[str, frozenset[IPAddress]]:
+        """Look up the addresses of our relays, as far as they are known."""
+        regions = (self.netmap.derp_map.regions if self.netmap else None) or {}
+        nodes = [node for region in regions.values() if region for node in region.nodes or ()]
+        return {node.host_name: await resolve(node.host_name) for node in nodes[:MAX_RELAYS]}
 
     def _set_prefs(self, prefs: Prefs) -> None:
         self.change_state(prefs=prefs)
@@ -385,17 +550,46 @@ class Agent:
         self._progress.set(after)
         return after
 
-    def _health(self, underlay: UnderlayStatus) -> tuple[str, ...]:
-        problems = [self._failure.message] if self._failure else []
-        if self._session is not None:
-            problems += [text for text in (self._control_problem, underlay.relay_problem) if text]
-        wanted = self.state.prefs.exit_node
-        if wanted and self.netmap is not None and exit_node_of(self.netmap, wanted) is None:
-            problems.append(
-                f"The exit node {wanted!r} is not there or not approved, so traffic to the "
-                "internet is held back. Choose another, or none with `latchkey set --exit-node=`."
-            )
-        return tuple(problems)
+    def _underlay_status(self) -> UnderlayStatus:
+        return self._session.underlay_status if self._session else UnderlayStatus()
+
+    def _judge_health(self, inputs: Inputs | None, routes: tuple[RouteStatus, ...]) -> None:
+        """Raise and withdraw warnings, as things stand now."""
+        underlay = self._underlay_status()
+        connected = self._session is not None
+        facts = HealthFacts(
+            failure=self._failure.message if self._failure else "",
+            control_problem=self._control_problem if connected else "",
+            relay_problem=underlay.relay_problem if connected else "",
+            routes=routes if connected else (),
+            exit_ipv6=self._exit_ipv6(inputs),
+            paths=underlay.paths,
+            settings=self.watch_routes.settings if connected else (),
+            rooms=self._room_warnings() if connected else (),
+        )
+        wanted = self.state.prefs.want_running
+        self._health.update(plan_warnings(facts, inputs if wanted else None), datetime.now(UTC))
+
+    async def _look_up_past_the_tunnel(self, host: str) -> tuple[IPAddress, ...]:
+        """Find the coordinator and the relays while other lookups are held back."""
+        if not self.state.prefs.exit_node:
+            return ()
+        return await self.rooms.dns.look_up(host, FWMARK)
+
+    def _room_warnings(self) -> tuple[HealthWarning, ...]:
+        found = (("own", self.rooms.dns.problem), ("peers", self.rooms.peerapi.problem))
+        return tuple(warn("dns-problem", whose, text=text, fix="") for whose, text in found if text)
+
+    def _exit_ipv6(self, inputs: Inputs | None) -> str:
+        """Whether the exit node in use, or this one, has IPv6; empty when there is none."""
+        if inputs is None:
+            return ""
+        chosen = exit_node_of(inputs.netmap, inputs.prefs.exit_node)
+        if chosen is not None:
+            return self.watch_routes.exit_ipv6.get(chosen.stable_id, "unknown")
+        if serves_exit(inputs):
+            return "yes" if inputs.around.network.has_internet(6) else "no"
+        return ""
 
     def _observe(self) -> Any:
         if self._session is None or not self._configured:
@@ -418,16 +612,6 @@ class Agent:
             ExitStatus.NO_SUCH_PEER.code,
             f"No node is called {target[:80]!r}. `latchkey status` lists them.",
         )
-
-    def _region_code(self, region_id: int) -> str:
-        regions = (self.netmap.derp_map.regions if self.netmap else None) or {}
-        region = regions.get(region_id)
-        return region.region_code if region else ""
-
-    def _latency_name(self, name: str) -> str:
-        region, _, family = name.partition("-")
-        code = self._region_code(int(region)) if region.isdecimal() else ""
-        return f"{code or region} ({'IPv6' if family == 'v6' else 'IPv4'})"
 
 
 def _checked_url(text: str) -> ControlUrl:

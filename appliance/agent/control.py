@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from appliance.agent.machine import describe_machine
+from appliance.agent.plan.dns import plan_services
 from appliance.agent.plan.hostinfo import plan_hostinfo
 from appliance.agent.session import ControlLink, Session, SessionOwner
 from appliance.controlclient.config import ControlConfig, ControlUrl, NodeReport
@@ -13,7 +14,7 @@ from appliance.exit_status import ExitStatus
 from appliance.host.marks import connect_marked
 from appliance.netmap.session import apply_response
 from appliance.protocol.keys import NodePrivate
-from appliance.protocol.tailcfg import MapResponse
+from appliance.protocol.tailcfg import MapResponse, Service
 
 
 def open_control(session: Session, owner: SessionOwner, auth_key: str) -> ControlLink:
@@ -51,6 +52,13 @@ class AgentControl:
         if report.net_info is not None:
             self._client.set_net_info(report.net_info)
 
+    def network_changed(self, *, moved: bool) -> None:
+        """Connect anew when an address of ours is gone, else try again now if need be."""
+        if moved:
+            self._client.reconnect()
+        else:
+            self._client.retry_now()
+
     async def log_out(self) -> None:
         """Give the node key up."""
         await self._client.log_out()
@@ -78,6 +86,7 @@ class AgentControl:
             online=status.state is ControlState.RUNNING,
             problem="" if status.error is None else str(status.error),
         )
+        owner.clock_differs(status.clock_offset)
         match status.state:
             case ControlState.POLLING | ControlState.RUNNING:
                 owner.logged_in()
@@ -97,14 +106,20 @@ class AgentControl:
             case _:
                 pass
 
+    def _services(self) -> tuple[Service, ...]:
+        netmap = self._owner.netmap
+        addresses = (netmap.self_node.addresses if netmap is not None else None) or ()
+        return plan_services(self._owner.rooms.peerapi.port.value, addresses)
+
     def _report(self) -> NodeReport:
         underlay = self._session.underlay_status
         return NodeReport(
             hostinfo=plan_hostinfo(
                 self._machine,
                 self._owner.state.prefs,
-                self._owner.around.value.lan,
+                self._owner.offered_routes(),
                 underlay.net_info,
+                self._services(),
             ),
             disco_key=self._owner.state.disco.public(),
             endpoints=tuple((one.address, one.kind) for one in underlay.endpoints),

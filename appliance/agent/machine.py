@@ -3,8 +3,8 @@
 import asyncio
 import platform
 import socket
-from ipaddress import ip_address
 
+from appliance.aio.names import look_up
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.tailcfg import Hostinfo
 from appliance.version import VERSION
@@ -40,8 +40,6 @@ async def resolve(host: str) -> frozenset[IPAddress]:
     """Return the addresses of a host; none when it is unknown or the resolver is slow."""
     try:
         async with asyncio.timeout(_RESOLVE_TIMEOUT_S):
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            return frozenset(await look_up(host))
     except (OSError, TimeoutError, UnicodeError):
         return frozenset()
-    return frozenset(ip_address(str(info[4][0]).partition("%")[0]) for info in found)

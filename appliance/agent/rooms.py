@@ -6,8 +6,10 @@ from typing import Protocol
 
 from appliance.aio.latest import Latest
 from appliance.dataplane.driver import Dataplane
+from appliance.dns.config import DnsConfig
 from appliance.gateway.driver import Gateway
-from appliance.protocol.addresses import AddrPort
+from appliance.peerapi.config import PeerApiConfig
+from appliance.protocol.addresses import AddrPort, IPAddress
 from appliance.protocol.keys import NodePublic
 from appliance.underlay.config import PingResult, UnderlayConfig, UnderlayMemory, UnderlayStatus
 
@@ -34,6 +36,42 @@ class Underlay(Protocol):
         """Measure the relays and our addresses now."""
 
 
+class Dns(Protocol):
+    """Answers this machine's DNS queries while an exit node is in use."""
+
+    @property
+    def problem(self) -> str:
+        """Why names are not looked up, as a sentence; empty when they are."""
+
+    async def apply(self, config: DnsConfig) -> None:
+        """Change only what differs."""
+
+    async def look_up(self, host: str, fwmark: int) -> tuple[IPAddress, ...]:
+        """Return a name's addresses, asked past the tunnel: for the agent's own connections."""
+
+    async def run(self) -> None:
+        """Answer, and put back what others take away, until cancelled."""
+
+    async def clean_up(self) -> None:
+        """Give the host its resolver back, also after a crash of an earlier run."""
+
+
+class PeerApi(Protocol):
+    """Serves peers over the tunnel."""
+
+    port: Latest[int]
+    problem: str
+
+    async def apply(self, config: PeerApiConfig) -> int:
+        """Change only what differs; returns the port, 0 when nothing is served."""
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+
+    async def clean_up(self) -> None:
+        """Stop listening."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """What touches the machine."""
@@ -41,3 +79,5 @@ class Rooms:
     dataplane: Dataplane
     gateway: Gateway
     open_underlay: Callable[[Dataplane, UnderlayMemory], Underlay]
+    dns: Dns
+    peerapi: PeerApi

@@ -8,18 +8,20 @@ still on its way, because both take time.
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.plan.inputs import Inputs, Surroundings
-from appliance.agent.reconfigure import close_the_door, reconfigure
+from appliance.agent.reconfigure import reconfigure
 from appliance.agent.rooms import Rooms, Underlay
 from appliance.agent.settings import Settings
 from appliance.agent.statefile import State
+from appliance.agent.watch import Watch
 from appliance.aio.latest import Latest
 from appliance.exit_status import ExitStatus
-from appliance.host.marks import FWMARK
 from appliance.netmap.model import NetworkMap
+from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.keys import NodePublic
 from appliance.underlay.config import PingResult, UnderlayMemory, UnderlayStatus
 
@@ -42,6 +44,9 @@ class ControlLink(Protocol):
     def refresh(self) -> None:
         """Tell the coordinator what changed about this node."""
 
+    def network_changed(self, *, moved: bool) -> None:
+        """Take note that the machine's networks changed; ``moved``: an address is gone."""
+
     async def log_out(self) -> None:
         """Give the node key up."""
 
@@ -55,9 +60,16 @@ class SessionOwner(Protocol):
     netmap: NetworkMap | None
     around: Latest[Surroundings]
     open_control: "ControlOpener"
+    watch_routes: Watch
+
+    async def close_the_door(self) -> None:
+        """Let nothing in, and behind an exit node nothing out, until the machine is configured."""
 
     def inputs(self) -> Inputs | None:
         """Return what plans are made from."""
+
+    def offered_routes(self) -> tuple[IPNetwork, ...]:
+        """Return the subnets to advertise now."""
 
     def change_state(self, **fields: Any) -> None:
         """Change fields of the state, on disk too."""
@@ -76,6 +88,9 @@ class SessionOwner(Protocol):
 
     def control_online(self, *, online: bool, problem: str = "") -> None:
         """Take note whether the coordinator is connected, and why not."""
+
+    def clock_differs(self, offset: timedelta) -> None:
+        """Take note how far the coordinator's clock is ahead, when that is more than a day."""
 
     def configured(self, *, done: bool) -> None:
         """Take note whether the machine matches."""
@@ -124,6 +139,11 @@ class Session:
         self._dirty.set()
         self._control.refresh()
 
+    def network_changed(self, *, moved: bool) -> None:
+        """Make the machine match new networks, and find the coordinator by them."""
+        self.wishes_changed()
+        self._control.network_changed(moved=moved)
+
     async def ping(self, peer: NodePublic, timeout_s: float) -> PingResult | None:
         """Ping a peer on the discovery level."""
         return await self._underlay.ping(peer, timeout_s)
@@ -166,9 +186,8 @@ class Session:
             self._owner.failed(str(error), status_of(error))
 
     async def _open_device(self) -> None:
-        settings, rooms = self._owner.settings, self._owner.rooms
-        await close_the_door(rooms, settings.interface, settings.port, FWMARK)
-        await rooms.dataplane.open()
+        await self._owner.close_the_door()
+        await self._owner.rooms.dataplane.open()
 
     async def _follow_plans(self) -> None:
         """Configure after every change; the rest runs once the device holds its port."""
@@ -184,6 +203,11 @@ class Session:
                         tasks.create_task(self._report(), name="reporter")
                         tasks.create_task(self._remember(), name="underlay memory")
                         tasks.create_task(self._owner.rooms.gateway.guard(), name="gateway guard")
+                        watch = self._owner.watch_routes
+                        tasks.create_task(watch.run(self._owner.inputs), name="route watch")
+                        tasks.create_task(self._owner.rooms.dns.run(), name="dns")
+                        tasks.create_task(self._owner.rooms.peerapi.run(), name="peer api")
+                        tasks.create_task(self._announce(), name="announcer of services")
                     self._asked = False
                     self._owner.configured(done=True)
                     await asyncio.to_thread(self._owner.keep_netmap)
@@ -196,6 +220,11 @@ class Session:
     async def _report(self) -> None:
         """Tell the coordinator when our endpoints or network findings changed."""
         async for _ in self._underlay.status.changes():
+            self._control.refresh()
+
+    async def _announce(self) -> None:
+        """Tell the coordinator where peers reach us."""
+        async for _ in self._owner.rooms.peerapi.port.changes():
             self._control.refresh()
 
     async def _remember(self) -> None:

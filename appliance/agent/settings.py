@@ -64,6 +64,16 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="remove every change to this machine that an agent left, and end",
     )
+    root.add_argument(
+        "--stay-down",
+        action="store_true",
+        help="with --clean-up: the next agent does not connect by itself",
+    )
+    root.add_argument(
+        "--doctor",
+        metavar="X",
+        help="print as JSON what can be said without a running agent, and end (X may be empty)",
+    )
     return root
 
 

@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 
 from appliance.agent.errors import AgentError
+from appliance.agent.plan.inputs import RouteMemory
 from appliance.exit_status import ExitStatus
 from appliance.host.errors import FileProblemError
 from appliance.host.files import make_private_directory, read_bounded, write_atomic
 from appliance.netmap.model import NetworkMap
 from appliance.netmap.prefs import Prefs
 from appliance.netmap.session import apply_response, to_response
+from appliance.protocol.addresses import parse_network
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.keys import (
     DiscoPrivate,
@@ -46,6 +48,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     proxy_ports: dict[str, int] = {}
     """Which loopback port stands for which peer's relay path."""
     peer_disco_keys: dict[str, str] = {}
+    held_routes: tuple[str, ...] = ()
+    """Named subnets that were attached once, see ``RouteMemory``."""
+    served_lans: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "<State [private]>"
@@ -68,6 +73,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     def ports(self) -> dict[NodePublic, int]:
         """Return the proxies' ports by peer."""
         return {NodePublic.parse(key): port for key, port in self.proxy_ports.items()}
+
+    def route_memory(self) -> RouteMemory:
+        """Return what this node's own routes were."""
+        return RouteMemory(
+            held=frozenset(parse_network(text) for text in self.held_routes),
+            served=frozenset(parse_network(text) for text in self.served_lans),
+        )
 
     def disco_keys(self) -> dict[NodePublic, DiscoPublic]:
         """Return the peers' last known DISCO keys."""
@@ -100,6 +112,7 @@ class StateStore:
         try:
             state = msgspec.json.decode(data, type=State)
             _ = (state.machine, state.node, state.disco, state.ports(), state.disco_keys())
+            state.route_memory()
         except (msgspec.DecodeError, UnicodeDecodeError, ProtocolError):
             raise AgentError(
                 f"{self._state_path} is damaged. Move it away and log in again, or restore it.",

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from appliance.agent.plan.inputs import Inputs
-from appliance.agent.plan.routes import advertised_routes, approved_routes, exit_node_of
+from appliance.agent.plan.routes import exit_node_of
 from appliance.agent.state import BackendState
 from appliance.dataplane.config import DeviceStatus
 from appliance.dataplane.config import PeerStatus as DevicePeer
-from appliance.localapi.types import PeerStatus, RouteStatus, Status
+from appliance.health.tracker import Raised
+from appliance.localapi.types import HealthItem, PeerStatus, RouteStatus, Status
 from appliance.netmap.model import NetworkMap, is_expired, offers_exit
 from appliance.protocol.tailcfg import Node, is_set
 from appliance.underlay.config import Direct, Path, UnderlayStatus
@@ -30,7 +31,10 @@ class Sight:
     have_node_key: bool
     auth_url: str = ""
     control_online: bool = False
-    health: tuple[str, ...] = ()
+    health: tuple[Raised, ...] = ()
+    routes: tuple[RouteStatus, ...] = ()
+    exit_ipv6: str = ""
+    """Whether the exit node in use, or this one, has IPv6; empty: there is none."""
     dataplane: str = ""
     underlay: UnderlayStatus = field(default_factory=UnderlayStatus)
     device: DeviceStatus | None = None
@@ -45,10 +49,10 @@ def render_status(sight: Sight, inputs: Inputs | None) -> Status:
             have_node_key=sight.have_node_key,
             auth_url=sight.auth_url,
             dataplane=sight.dataplane,
-            health=sight.health,
+            health=tuple(one.warning.sentence for one in sight.health),
+            warnings=tuple(map(_health_item, sight.health)),
         )
     netmap = inputs.netmap
-    approved = approved_routes(inputs)
     me = _self_status(netmap.self_node)
     return Status(
         version=VERSION,
@@ -58,14 +62,11 @@ def render_status(sight: Sight, inputs: Inputs | None) -> Status:
         dataplane=sight.dataplane,
         tailscale_ips=me.tailscale_ips,
         self_node=msgspec.structs.replace(me, relay=_code(netmap, sight.underlay.home_relay)),
-        advertised=tuple(
-            RouteStatus(prefix=str(route), approved=route in approved)
-            for route in advertised_routes(inputs)
-        ),
-        exit_node_advertised=inputs.prefs.advertise_exit_node,
-        exit_node_approved=offers_exit(netmap.self_node),
+        routes=sight.routes,
+        exit_node_ipv6=sight.exit_ipv6,
         control_online=sight.control_online,
-        health=sight.health + netmap.health,
+        health=tuple(one.warning.sentence for one in sight.health),
+        warnings=tuple(map(_health_item, sight.health)),
         magic_dns_suffix=netmap.self_node.name.rstrip(".").partition(".")[2],
         peers={
             peer.key.text(): _peer_status(peer, sight, inputs)
@@ -75,6 +76,19 @@ def render_status(sight: Sight, inputs: Inputs | None) -> Status:
             str(user.id): {"LoginName": user.login_name, "DisplayName": user.display_name}
             for user in netmap.users.values()
         },
+    )
+
+
+def _health_item(raised: Raised) -> HealthItem:
+    warning = raised.warning
+    return HealthItem(
+        code=warning.code,
+        subject=warning.subject,
+        title=warning.title,
+        text=warning.text,
+        fix=warning.fix,
+        severity=warning.severity.value,
+        since=raised.since,
     )
 
 

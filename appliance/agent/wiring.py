@@ -1,7 +1,7 @@
 """Makes a real agent: the drivers of this machine, its monitor, its control client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -18,14 +18,19 @@ from appliance.dataplane.discover import SEARCH_PATH, WireGuardGo, find_wireguar
 from appliance.dataplane.driver import Dataplane
 from appliance.dataplane.kernel import KernelDataplane
 from appliance.dataplane.uapi import UapiDataplane
+from appliance.dns.service import DnsService
 from appliance.gateway.linux import LinuxGateway
 from appliance.host.netmon import NetworkMonitor
 from appliance.host.network import NetworkState
+from appliance.peerapi.service import PeerApiService
+from appliance.protocol.dns import Query
 from appliance.underlay.config import UnderlayMemory
 from appliance.underlay.service import UnderlayService
 
 SETTINGS_RECORD: Final = "kernel-settings.json"
 """Where the gateway remembers how the machine's settings were."""
+RESOLVER_RECORD: Final = "resolv-conf.json"
+"""Where the machine's resolv.conf is kept while ours stands in its place."""
 
 
 async def make_rooms(settings: Settings) -> Rooms:
@@ -34,6 +39,8 @@ async def make_rooms(settings: Settings) -> Rooms:
         dataplane=await _make_dataplane(settings),
         gateway=LinuxGateway(settings.state_dir / SETTINGS_RECORD),
         open_underlay=_open_underlay,
+        dns=DnsService(settings.state_dir / RESOLVER_RECORD),
+        peerapi=PeerApiService(_answer_for_peers()),
     )
 
 
@@ -61,7 +68,10 @@ def surroundings_of(state: NetworkState) -> Surroundings:
     """Sort the attached networks by what they are to the owner."""
     uplink = frozenset(network for one in state.uplinks for network in one.networks)
     return Surroundings(
-        lan=state.lan_networks, uplink=uplink, internal=state.attached_networks - uplink
+        lan=state.lan_networks,
+        uplink=uplink,
+        internal=state.attached_networks - uplink,
+        network=state,
     )
 
 
@@ -85,3 +95,18 @@ def _find_program(chosen: Path | None) -> WireGuardGo:
 
 def _open_underlay(dataplane: Dataplane, memory: UnderlayMemory) -> Underlay:
     return UnderlayService(dataplane, memory)
+
+
+def _answer_for_peers() -> Callable[[Query], Awaitable[bytes]]:
+    """Answer by this host's own resolvers; they are looked at when somebody first asks."""
+    loaded: list[Callable[[Query], Awaitable[bytes]]] = []
+
+    async def answer(query: Query) -> bytes:
+        if not loaded:
+            from appliance.dns.os.resolvconf import PATH, read_servers
+            from appliance.dns.resolver import HostAnswers
+
+            loaded.append(HostAnswers(lambda: read_servers(PATH)).resolve)
+        return await loaded[0](query)
+
+    return answer

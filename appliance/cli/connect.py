@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,14 +11,25 @@ from typing import Any
 
 import msgspec
 
-from appliance.cli import prefs
+from appliance.cli import doctor, prefs
 from appliance.exit_status import ExitStatus
 from appliance.localapi.client import LocalClient
-from appliance.localapi.errors import LocalApiError
+from appliance.localapi.errors import AgentNotRunningError, LocalApiError
 from appliance.localapi.types import Progress, UpRequest
 from appliance.netmap.prefs import PrefsError
 
 KEY_VARIABLE = "LATCHKEY_AUTH_KEY"
+
+_DOWN = """\
+Disconnect from the mesh. The tunnel, routes, packet filter, kernel settings and
+the resolver are put back as they were; the login is kept, and `latchkey up`
+connects again. It may be repeated.
+
+With --clean it also works when no agent runs: then everything that an agent
+left is removed, also by one that was killed, and the next one stays
+disconnected. Files in the state directory (keys, prefs) stay; `latchkey logout`
+gives up the login.
+"""
 
 _WORDS = {
     "NeedsLogin": "Waiting for a login …",
@@ -52,9 +64,17 @@ def add_commands(commands: Any) -> None:
     down = commands.add_parser(
         "down",
         help="disconnect, and undo every change to this machine",
-        description="Disconnect from the mesh. Routes, packet filter and kernel settings are put "
-        "back; the login is kept, `latchkey up` connects again.",
+        description=_DOWN,
+        epilog="exit status:\n  0 disconnected, nothing is left; 3 the agent is not running "
+        "(without\n  --clean); 4 only root may; 40 no right to administer the network",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    down.add_argument(
+        "--clean",
+        action="store_true",
+        help="also when no agent runs, and what a killed one left",
+    )
+    doctor.add_agent_flags(down)
     down.set_defaults(run=_run_down)
 
     logout = commands.add_parser(
@@ -124,9 +144,20 @@ def _show(progress: Progress, shown: str, *, as_json: bool) -> str:
     return text or shown
 
 
-def _run_down(client: LocalClient, _options: argparse.Namespace) -> int:
-    client.down()
+def _run_down(client: LocalClient, options: argparse.Namespace) -> int:
+    try:
+        client.down()
+    except AgentNotRunningError:
+        if not options.clean:
+            raise
+        return _clean_without_agent(options)
     return ExitStatus.OK
+
+
+def _clean_without_agent(options: argparse.Namespace) -> int:
+    """Let the agent program undo what an earlier one left; it says itself what goes wrong."""
+    command = doctor.agent_command(options, "--clean-up", "--stay-down")
+    return subprocess.run(command, check=False).returncode
 
 
 def _run_logout(client: LocalClient, _options: argparse.Namespace) -> int:

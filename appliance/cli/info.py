@@ -12,7 +12,7 @@ from appliance.cli.prefs import YesNo
 from appliance.exit_status import ExitStatus
 from appliance.localapi.client import LocalClient
 from appliance.localapi.errors import LocalApiError
-from appliance.localapi.types import NetcheckReport, PeerStatus, PingReply, Status
+from appliance.localapi.types import NetcheckReport, PeerStatus, PingReply, RouteStatus, Status
 from appliance.version import VERSION
 
 
@@ -135,15 +135,22 @@ def _path(peer: PeerStatus) -> str:
 
 
 def _route_lines(status: Status) -> list[str]:
-    lines = [
-        f"# route {route.prefix}: advertised, "
-        + ("approved" if route.approved else "not approved yet by the coordinator's admin")
-        for route in status.advertised
-    ]
-    if status.exit_node_advertised:
-        verdict = "approved" if status.exit_node_approved else "not approved yet"
-        lines.append(f"# exit node: advertised, {verdict}")
+    lines = [route_line(route) for route in status.routes if _is_shown(route)]
+    if status.exit_node_ipv6 == "no":
+        lines.append("# exit node: no IPv6 there; IPv6 is blocked, not leaked")
     return ["", *lines] if lines else []
+
+
+def _is_shown(route: RouteStatus) -> bool:
+    """Leave out peers' routes that this node does not use: `latchkey routes` has them."""
+    return not route.router or route.serving.ok
+
+
+def route_line(route: RouteStatus) -> str:
+    """Render a route and its four facts in one line."""
+    facts = ", ".join(("" if fact.ok else "not ") + name for name, fact in route.facts.items())
+    where = f" by {route.router}" if route.router else ""
+    return f"# route {route.prefix}{where}: {facts}"
 
 
 def _run_ip(client: LocalClient, options: argparse.Namespace) -> int:

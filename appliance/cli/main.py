@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from appliance.cli import connect, info, prefs
+from appliance.cli import connect, doctor, info, prefs, routes
 from appliance.exit_status import ExitStatus
 from appliance.localapi.client import DEFAULT_SOCKET, LocalClient
 from appliance.localapi.errors import LocalApiError
@@ -14,8 +14,9 @@ _DESCRIPTION = """\
 Reach the devices at home from anywhere, and send traffic out through home, over a WireGuard
 mesh that is all your own.
 
-On a node:          up, down, set, status, ip, ping, netcheck, logout, version
-On the coordinator: admin (users, keys, nodes, routes; see `latchkey admin --help`)
+On a node:          up, down, set, status, routes, exit-node, doctor, ip, ping,
+                    netcheck, logout, version
+On the coordinator: admin (users, keys, nodes, routes, policy; see `latchkey admin --help`)
 Programs:           agent, coordinator, relay (each with its own --help)
 """
 
@@ -48,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     connect.add_commands(commands)
     prefs.add_commands(commands)
     info.add_commands(commands)
+    routes.add_commands(commands)
+    doctor.add_commands(commands)
     commands.add_parser("admin", help="run the coordinator: users, keys, nodes, routes")
     return root
 

@@ -61,6 +61,13 @@ def add_flags(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--shields-up", action=yes_no, default=None, help="let no other node connect to this one"
     )
+    group.add_argument(
+        "--accept-dns",
+        action=yes_no,
+        default=None,
+        help="look names up through the exit node in use (default); otherwise this machine's "
+        "resolver is left alone",
+    )
     group.add_argument("--hostname", metavar="NAME", help="this node's name in the mesh")
 
 
@@ -94,6 +101,7 @@ _FLAGS = (
     "exit_node_allow_lan_access",
     "snat_subnet_routes",
     "shields_up",
+    "accept_dns",
     "hostname",
 )
 

@@ -150,6 +150,12 @@ class ControlClient:
         """End the pause before the next attempt: the network has changed."""
         self._hurry.set()
 
+    def reconnect(self) -> None:
+        """Connect anew at once: the address that the present connection comes from is gone."""
+        wish = self._wish.value
+        if wish.logged_in:
+            self._wish.set(replace(wish, number=wish.number + 1, renew_node_key=False))
+
     async def run(self) -> None:
         """Do what the owner wishes, until cancelled."""
         async for wish in self._wish.changes():

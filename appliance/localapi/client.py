@@ -10,11 +10,14 @@ import msgspec
 from appliance.aio.unixclient import BrokenAnswerError, call_unix
 from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
 from appliance.localapi.types import (
+    DoctorReport,
+    ExitOptions,
     Failure,
     NetcheckReport,
     PingReply,
     Prefs,
     Progress,
+    Routes,
     Status,
     UpRequest,
 )
@@ -23,6 +26,9 @@ T = TypeVar("T")
 
 DEFAULT_SOCKET = Path("/run/latchkey/latchkey.sock")
 PREFIX = "/localapi/v0"
+
+PROBE_TIMEOUT_S = 300.0
+"""Each of up to 64 routes may take some seconds."""
 
 
 class LocalClient:
@@ -68,6 +74,24 @@ class LocalClient:
     def netcheck(self) -> NetcheckReport:
         """Measure the network now."""
         return self._call("POST", "/netcheck", NetcheckReport, timeout_s=30)
+
+    def routes(self) -> Routes:
+        """Ask for every route and its facts."""
+        return self._call("GET", "/routes", Routes)
+
+    def probe_routes(self, wanted: str = "") -> Routes:
+        """Probe the routes that a prefix, an address or ``exit`` means; empty: all."""
+        query = urlencode({"target": wanted})
+        return self._call("POST", f"/routes/probe?{query}", Routes, timeout_s=PROBE_TIMEOUT_S)
+
+    def doctor(self, target: str = "") -> DoctorReport:
+        """Let the agent examine itself, or the way to a target."""
+        query = urlencode({"target": target})
+        return self._call("POST", f"/doctor?{query}", DoctorReport, timeout_s=60)
+
+    def exit_options(self) -> ExitOptions:
+        """Ask who offers to be exit node."""
+        return self._call("GET", "/exit-nodes", ExitOptions)
 
     def _call(
         self, method: str, path: str, kind: type[T], body: object = None, timeout_s: float = 10.0

@@ -18,11 +18,14 @@ from appliance.aio.stream import TcpStream
 from appliance.host.unixsocket import Caller, peer_credentials
 from appliance.localapi.client import PREFIX
 from appliance.localapi.types import (
+    DoctorReport,
+    ExitOptions,
     Failure,
     NetcheckReport,
     PingReply,
     Prefs,
     Progress,
+    Routes,
     Status,
     UpRequest,
 )
@@ -68,6 +71,18 @@ class Backend(Protocol):
 
     async def netcheck(self) -> NetcheckReport:
         """Measure the network now."""
+
+    async def routes(self) -> Routes:
+        """Look at every route now, and tell its facts."""
+
+    async def probe_routes(self, wanted: str) -> Routes:
+        """Probe the routes that a prefix or an address means; empty: all."""
+
+    def exit_options(self) -> ExitOptions:
+        """Tell who offers to be exit node."""
+
+    async def doctor(self, target: str) -> DoctorReport:
+        """Examine this node, or the way to a target."""
 
 
 async def serve_local_api(sock: socket.socket, backend: Backend, operator_uid: int | None) -> None:
@@ -137,6 +152,18 @@ class _Api:
     async def _netcheck(self, _request: HttpRequest) -> msgspec.Struct:
         return await self._backend.netcheck()
 
+    async def _routes(self, _request: HttpRequest) -> msgspec.Struct:
+        return await self._backend.routes()
+
+    async def _probe_routes(self, request: HttpRequest) -> msgspec.Struct:
+        return await self._backend.probe_routes(request.query("target") or "")
+
+    async def _doctor(self, request: HttpRequest) -> msgspec.Struct:
+        return await self._backend.doctor(request.query("target") or "")
+
+    async def _exit_options(self, _request: HttpRequest) -> msgspec.Struct:
+        return self._backend.exit_options()
+
 
 _CALLS: dict[tuple[str, str], _Call] = {
     ("GET", f"{PREFIX}/status"): _Api._status,
@@ -148,6 +175,10 @@ _CALLS: dict[tuple[str, str], _Call] = {
     ("GET", f"{PREFIX}/watch"): _Api._watch,
     ("POST", f"{PREFIX}/ping"): _Api._ping,
     ("POST", f"{PREFIX}/netcheck"): _Api._netcheck,
+    ("GET", f"{PREFIX}/routes"): _Api._routes,
+    ("POST", f"{PREFIX}/routes/probe"): _Api._probe_routes,
+    ("POST", f"{PREFIX}/doctor"): _Api._doctor,
+    ("GET", f"{PREFIX}/exit-nodes"): _Api._exit_options,
 }
 
 

@@ -42,11 +42,111 @@ class PeerStatus(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     key_expiry: datetime | None = None
 
 
+class Fact(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One thing that is so or not, how that is known, and since when."""
+
+    ok: bool
+    evidence: str = ""
+    """One sentence."""
+    since: datetime | None = None
+
+
 class RouteStatus(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """One subnet that this node advertises, and whether the coordinator approved it."""
+    """One subnet or exit, and the four facts that make it work.
+
+    *Advertised* by its router, *approved* by the coordinator, *serving* (everything on this
+    machine that it needs is in place), *proven* (something went through it and came back).
+    """
 
     prefix: str
-    approved: bool
+    """In CIDR form, or ``exit``."""
+    router: str = ""
+    """The peer that carries it; empty: this node."""
+    advertised: Fact
+    approved: Fact
+    serving: Fact
+    proven: Fact
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """The four facts in the order in which they come about."""
+        return {
+            "advertised": self.advertised,
+            "approved": self.approved,
+            "serving": self.serving,
+            "proven": self.proven,
+        }
+
+
+class Routes(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """The whole of ``latchkey routes``."""
+
+    routes: tuple[RouteStatus, ...] = ()
+
+
+class HealthItem(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One warning of the catalogue that is on now."""
+
+    code: str
+    subject: str = ""
+    title: str = ""
+    text: str = ""
+    fix: str = ""
+    severity: str = ""
+    since: datetime | None = None
+
+
+class ExitOption(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One peer that offers to carry all traffic."""
+
+    name: str
+    id: str = msgspec.field(name="ID", default="")
+    ip: str = msgspec.field(name="IP", default="")
+    online: bool = False
+    chosen: bool = False
+    suggested: bool = False
+    latency_s: float | None = msgspec.field(name="LatencySeconds", default=None)
+    """Of the direct path, or else of the way by its home relay; None: not known."""
+    measured: str = ""
+    """What the latency is of: ``direct``, ``relay`` or nothing."""
+    ipv6: str = msgspec.field(name="IPv6", default="unknown")
+    """``yes``, ``no`` or ``unknown``."""
+
+
+class ExitOptions(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """The whole of ``latchkey exit-node list``."""
+
+    options: tuple[ExitOption, ...] = ()
+
+
+class CheckItem(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One thing that ``latchkey doctor`` looked at."""
+
+    layer: str
+    """``profile``, ``health``, or the layer of a connection."""
+    name: str
+    state: str
+    """``ok``, ``repaired``, ``unknown``, ``wrong`` or ``refused``."""
+    evidence: str = ""
+    fix: str = ""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether something must be done."""
+        return self.state in ("wrong", "refused")
+
+
+class DoctorReport(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """The whole of ``latchkey doctor``; ``verdict`` is one sentence."""
+
+    target: str = ""
+    agent_running: bool = True
+    items: tuple[CheckItem, ...] = ()
+    verdict: str = ""
+    broken: str = ""
+    """The first broken layer; empty when none is."""
+    code: str = "ok"
+    """The failure's name, see ``exit_status``."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -60,12 +160,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """What moves the packets, in a few words."""
     tailscale_ips: tuple[str, ...] = msgspec.field(name="TailscaleIPs", default=())
     self_node: PeerStatus = msgspec.field(name="Self", default_factory=PeerStatus)
-    advertised: tuple[RouteStatus, ...] = ()
-    exit_node_advertised: bool = False
-    exit_node_approved: bool = False
+    routes: tuple[RouteStatus, ...] = ()
+    """Those of this node, then those that it uses of others."""
+    exit_node_ipv6: str = msgspec.field(name="ExitNodeIPv6", default="")
+    """Of the exit node in use, or of this one: ``yes``, ``no``, ``unknown``; empty: neither."""
     control_online: bool = False
     """Whether the coordinator is connected now; the mesh works without it too."""
     health: tuple[str, ...] = ()
+    """One sentence for each warning."""
+    warnings: tuple[HealthItem, ...] = ()
     magic_dns_suffix: str = msgspec.field(name="MagicDNSSuffix", default="")
     peers: dict[str, PeerStatus] = msgspec.field(name="Peer", default_factory=dict)
     users: dict[str, Any] = msgspec.field(name="User", default_factory=dict)
@@ -121,13 +224,20 @@ class NetcheckReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
+    "CheckItem",
+    "DoctorReport",
+    "ExitOption",
+    "ExitOptions",
+    "Fact",
     "Failure",
+    "HealthItem",
     "NetcheckReport",
     "PeerStatus",
     "PingReply",
     "Prefs",
     "Progress",
     "RouteStatus",
+    "Routes",
     "Status",
     "UpRequest",
 ]

@@ -28,10 +28,13 @@ class Prefs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     advertise_exit_node: bool = False
     accept_routes: bool = False
     exit_node: str = ""
-    """Name, tailnet address or stable ID of the exit node in use; empty: none."""
+    """Name, tailnet address or stable ID of the exit node in use; ``auto:any``: the nearest one;
+    empty: none."""
     exit_node_allow_lan_access: bool = False
     snat_subnet_routes: bool = True
     shields_up: bool = False
+    accept_dns: bool = True
+    """This machine's lookups go where the mesh wants them: through the exit node in use."""
 
     @property
     def auto_routes(self) -> bool:
@@ -44,6 +47,7 @@ class Prefs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 
 AUTO = "auto"
+AUTO_EXIT = "auto:any"
 
 
 class PrefsError(Exception):
@@ -76,6 +80,10 @@ def check(prefs: Prefs) -> Prefs:
         raise PrefsError(
             "A node cannot use an exit node and be one. Choose --exit-node or "
             "--advertise-exit-node, not both."
+        )
+    if prefs.exit_node.startswith("auto:") and prefs.exit_node != AUTO_EXIT:
+        raise PrefsError(
+            f"{prefs.exit_node!r} is no exit node. Write {AUTO_EXIT} for the nearest, or a name."
         )
     if prefs.hostname and len(prefs.hostname) > 63:
         raise PrefsError("A host name has at most 63 characters.")

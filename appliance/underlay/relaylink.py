@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from appliance.aio.names import look_up
 from appliance.aio.tls import client_context
 from appliance.protocol.addresses import IPAddress
 from appliance.protocol.derp.client import DerpClientSession, Event, State
@@ -204,10 +205,7 @@ async def resolve(node: DerpNode) -> list[IPAddress]:
     wanted = [version for version, text in ((4, node.ipv4), (6, node.ipv6)) if not text]
     if given or not wanted:
         return given
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(node.host_name, None, type=socket.SOCK_STREAM)
-    texts = dict.fromkeys(str(name[0]).partition("%")[0] for *_, name in found)
-    addresses = [ipaddress.ip_address(text) for text in texts]
+    addresses = await look_up(node.host_name)
     return sorted((a for a in addresses if a.version in wanted), key=lambda a: a.version)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from ipaddress import ip_interface
 
+from appliance.agent.plan.dns import stub_addresses
 from appliance.agent.plan.inputs import Inputs
 from appliance.agent.plan.routes import accepted_routes
 from appliance.dataplane.config import DataplaneConfig, PeerConfig
@@ -26,6 +27,9 @@ def plan_dataplane(
         listen_port=inputs.listen_port,
         fwmark=inputs.fwmark,
         mtu=TUNNEL_MTU,
-        addresses=tuple(ip_interface(str(n)) for n in inputs.netmap.self_node.addresses or ()),
+        addresses=(
+            *(ip_interface(str(n)) for n in inputs.netmap.self_node.addresses or ()),
+            *(ip_interface(stub) for stub in stub_addresses(inputs)),
+        ),
         peers=peers,
     )

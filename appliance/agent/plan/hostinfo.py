@@ -2,10 +2,9 @@
 
 import ipaddress
 
-from appliance.agent.plan.routes import advertised
 from appliance.netmap.prefs import Prefs
 from appliance.protocol.addresses import IPNetwork
-from appliance.protocol.tailcfg import Hostinfo, NetInfo
+from appliance.protocol.tailcfg import Hostinfo, NetInfo, Service
 
 _DEFAULTS: tuple[IPNetwork, ...] = (
     ipaddress.ip_network("0.0.0.0/0"),
@@ -16,11 +15,15 @@ _DEFAULTS: tuple[IPNetwork, ...] = (
 def plan_hostinfo(
     machine: Hostinfo,
     prefs: Prefs,
-    lan: frozenset[IPNetwork],
+    subnets: tuple[IPNetwork, ...],
     net_info: NetInfo | None,
+    services: tuple[Service, ...] = (),
 ) -> Hostinfo:
-    """Complete the machine's description (``machine``) with wishes and measurements."""
-    routes = advertised(prefs.fixed_routes(), prefs.auto_routes, lan)
+    """Complete the machine's description (``machine``) with wishes and measurements.
+
+    ``subnets`` are those to advertise now, without what is withdrawn.
+    """
+    routes = subnets
     if prefs.advertise_exit_node:
         routes += _DEFAULTS
     fields = {name: getattr(machine, name) for name in machine.__struct_fields__}
@@ -29,5 +32,6 @@ def plan_hostinfo(
         "routable_ips": routes or None,
         "shields_up": prefs.shields_up,
         "net_info": net_info,
+        "services": services or None,
     }
     return Hostinfo(**fields)

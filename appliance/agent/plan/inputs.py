@@ -1,8 +1,9 @@
 """What every plan is made from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from appliance.host.network import NetworkState
 from appliance.netmap.model import NetworkMap
 from appliance.netmap.prefs import Prefs
 from appliance.protocol.addresses import IPNetwork
@@ -19,6 +20,19 @@ class Surroundings:
     """Every network at an uplink, ``lan`` included."""
     internal: frozenset[IPNetwork] = frozenset()
     """Networks at other interfaces, such as containers' bridges."""
+    network: NetworkState = field(default_factory=NetworkState)
+    """What all of the above was read from: which interface has which network."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteMemory:
+    """What this node's own routes were, so that a loss is told from what never was."""
+
+    held: frozenset[IPNetwork] = frozenset()
+    """Named subnets that an interface or a route of its own once led to: without it they are
+    lost, though the default route seems to lead there."""
+    served: frozenset[IPNetwork] = frozenset()
+    """LANs that were found by themselves and approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +49,4 @@ class Inputs:
     fwmark: int
     now: datetime
     """For key expiry, with a zone."""
+    memory: RouteMemory = RouteMemory()

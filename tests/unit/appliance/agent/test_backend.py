@@ -19,11 +19,13 @@ from appliance.aio.latest import Latest
 from appliance.dataplane.config import DataplaneConfig
 from appliance.dataplane.errors import PortInUseError
 from appliance.dataplane.fake import FakeDataplane
+from appliance.dns.fake import FakeDns
 from appliance.exit_status import ExitStatus
 from appliance.gateway.fake import FakeGateway
 from appliance.localapi.server import BackendError
 from appliance.localapi.types import Progress, UpRequest
 from appliance.netmap.model import NetworkMap
+from appliance.peerapi.fake import FakePeerApi
 from appliance.underlay.config import UnderlayMemory
 from appliance.underlay.fake import FakeUnderlay
 from tests.support.netmaps import LAN, node
@@ -38,6 +40,7 @@ class FakeControl:
         self.session, self.agent, self.auth_key, self.world = session, agent, auth_key, world
         self.refreshes = 0
         self.logged_out = False
+        self.moves: list[bool] = []
 
     async def run(self) -> None:
         await self.world.script(self)
@@ -45,6 +48,9 @@ class FakeControl:
 
     def refresh(self) -> None:
         self.refreshes += 1
+
+    def network_changed(self, *, moved: bool) -> None:
+        self.moves.append(moved)
 
     async def log_out(self) -> None:
         self.logged_out = True
@@ -74,7 +80,7 @@ class World:
         agent = Agent(
             Settings(state_dir=self.directory),
             StateStore(self.directory),
-            Rooms(self.dataplane, self.gateway, self._open_underlay),
+            Rooms(self.dataplane, self.gateway, self._open_underlay, FakeDns(), FakePeerApi()),
             self.around,
             self._open_control,
         )
@@ -125,7 +131,7 @@ async def test_up_brings_the_machine_in_line_with_the_netmap(world: World) -> No
         assert world.gateway.config.advertised == {LAN}
         status = agent.status()
         assert status.tailscale_ips == ("100.64.0.1",)
-        assert [route.approved for route in status.advertised] == [True]
+        assert [route.approved.ok for route in status.routes] == [True]
 
 
 async def test_the_door_is_closed_before_the_device_exists(world: World) -> None:

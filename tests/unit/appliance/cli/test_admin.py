@@ -127,8 +127,8 @@ def test_routes_are_approved_published_and_revoked(served: ServedRealm, run: Run
     assert status == 0
     assert [line.split()[2:] for line in out.splitlines()[1:]] == [
         ["192.168.1.0/24", "yes", "yes", "yes"],
-        ["0.0.0.0/0", "yes", "yes", "-"],
-        ["::/0", "yes", "yes", "-"],
+        ["0.0.0.0/0", "yes", "yes", "yes"],
+        ["::/0", "yes", "yes", "yes"],
     ]
     assert "192.168.1.0/24, exit" in run("nodes", "list")[1]
     assert "192.168.1.9" in run("routes", "publish", "1", "192.168.1.9")[1]

@@ -1,7 +1,14 @@
 from datetime import UTC, datetime
 
 from appliance.cli.info import render_netcheck, render_ping, render_status
-from appliance.localapi.types import NetcheckReport, PeerStatus, PingReply, RouteStatus, Status
+from appliance.localapi.types import (
+    Fact,
+    NetcheckReport,
+    PeerStatus,
+    PingReply,
+    RouteStatus,
+    Status,
+)
 
 
 def status(*peers: PeerStatus, state: str = "Running") -> Status:
@@ -13,7 +20,15 @@ def status(*peers: PeerStatus, state: str = "Running") -> Status:
         ),
         peers={peer.dns_name: peer for peer in peers},
         users={"1": {"LoginName": "alice@example.org"}},
-        advertised=(RouteStatus(prefix="192.168.1.0/24", approved=False),),
+        routes=(
+            RouteStatus(
+                prefix="192.168.1.0/24",
+                advertised=Fact(ok=True),
+                approved=Fact(ok=False),
+                serving=Fact(ok=False),
+                proven=Fact(ok=False),
+            ),
+        ),
     )
 
 
@@ -47,7 +62,9 @@ def test_a_line_a_node_says_how_it_is_reached() -> None:
 
 
 def test_a_route_that_waits_for_approval_says_so() -> None:
-    assert "192.168.1.0/24: advertised, not approved yet" in render_status(status())
+    assert "192.168.1.0/24: advertised, not approved, not serving, not proven" in render_status(
+        status()
+    )
 
 
 def test_a_stopped_agent_says_what_to_do() -> None:

@@ -16,10 +16,14 @@ from appliance.localapi.client import LocalClient
 from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
 from appliance.localapi.server import BackendError, serve_local_api
 from appliance.localapi.types import (
+    DoctorReport,
+    ExitOption,
+    ExitOptions,
     NetcheckReport,
     PingReply,
     Prefs,
     Progress,
+    Routes,
     Status,
     UpRequest,
 )
@@ -61,6 +65,18 @@ class FakeBackend:
     async def netcheck(self) -> NetcheckReport:
         return NetcheckReport(udp=True)
 
+    async def routes(self) -> Routes:
+        return Routes()
+
+    async def probe_routes(self, wanted: str) -> Routes:
+        raise BackendError("doctor-route", f"No route is {wanted}.")
+
+    def exit_options(self) -> ExitOptions:
+        return ExitOptions(options=(ExitOption(name="home"),))
+
+    async def doctor(self, target: str) -> DoctorReport:
+        return DoctorReport(target=target, verdict="fine")
+
 
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[tuple[LocalClient, FakeBackend]]:
@@ -86,6 +102,11 @@ async def test_every_call_reaches_the_backend(tmp_path: Path) -> None:
         assert (await call(client.watch, 7, 1.5)) == Progress(seq=8, state="waited 1.5")
         assert (await call(client.ping, "home", 2.0)).latency_s == 2.0
         assert (await call(client.netcheck)).udp is True
+        assert (await call(client.routes)).routes == ()
+        assert (await call(client.exit_options)).options[0].name == "home"
+        assert (await call(client.doctor, "a b")).target == "a b"
+        with pytest.raises(LocalApiError, match="No route is"):
+            await call(client.probe_routes, "10.0.0.0/8")
 
 
 async def test_a_refusal_keeps_its_code_and_sentence(tmp_path: Path) -> None:

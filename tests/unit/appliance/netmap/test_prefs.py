@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from appliance.exit_status import ExitStatus
-from appliance.netmap.prefs import Prefs, PrefsError, edit
+from appliance.netmap.prefs import AUTO_EXIT, Prefs, PrefsError, edit
 
 
 def test_a_change_leaves_everything_else_as_it_is() -> None:
@@ -50,3 +50,10 @@ def test_routes_are_named_or_found() -> None:
     prefs = edit(Prefs(), {"advertise_routes": ["auto", "10.0.0.0/8"]})
     assert prefs.auto_routes
     assert [str(route) for route in prefs.fixed_routes()] == ["10.0.0.0/8"]
+
+
+def test_the_nearest_exit_node_has_one_spelling() -> None:
+    assert edit(Prefs(), {"exit_node": AUTO_EXIT}).exit_node == "auto:any"
+    assert edit(Prefs(), {"exit_node": "automat"}).exit_node == "automat"
+    with pytest.raises(PrefsError, match="auto:any"):
+        edit(Prefs(), {"exit_node": "auto:nearest"})

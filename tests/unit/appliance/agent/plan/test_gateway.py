@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 from appliance.agent.plan.gateway import plan_gateway
+from appliance.host.network import DefaultRoute, NetworkState
 from appliance.protocol.tailcfg import FilterRule
 from tests.support.netmaps import DEFAULTS, LAN, inputs, nets, node
 
@@ -45,3 +48,18 @@ def test_containers_stay_reachable_behind_an_exit_node() -> None:
     bridge = nets("172.17.0.0/16")
     plan = inputs(ME, HOME, lan=(LAN,), internal=bridge, exit_node="home")
     assert plan_gateway(plan).local_networks == frozenset(bridge)
+
+
+def test_without_snat_the_hosts_of_approved_subnets_may_enter_the_mesh() -> None:
+    router = node(1, "me", LAN)
+    plan = inputs(router, HOME, lan=(LAN,), advertise_routes=("auto",), snat_subnet_routes=False)
+    assert plan_gateway(plan).entering == {LAN}
+    behind_nat = inputs(router, HOME, lan=(LAN,), advertise_routes=("auto",))
+    assert not plan_gateway(behind_nat).entering
+
+
+def test_an_exit_without_an_ipv6_default_route_has_no_ipv6() -> None:
+    assert not plan_gateway(inputs(ME, HOME)).exit_ipv6
+    way = DefaultRoute(6, "eth0", None, 1024)
+    around = replace(inputs(ME, HOME).around, network=NetworkState(default_routes=(way,)))
+    assert plan_gateway(replace(inputs(ME, HOME), around=around)).exit_ipv6
