@@ -24,8 +24,10 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 class Quiet:
     """Waits for quiet moments, for so many seconds in all."""
 
-    def __init__(self, patience_s: float = 180) -> None:
+    def __init__(self, patience_s: float = 180, *, prefix: str | None = None) -> None:
+        """Take how the names of our namespaces begin, when they are not a lab's."""
         self._patience_s = patience_s
+        self._prefix = f"{PREFIX}t{os.getpid()}x" if prefix is None else prefix
         self.runs = 0
         self.disturbed = 0
 
@@ -36,10 +38,10 @@ class Quiet:
         while True:
             attempts += 1
             self._wait()
-            began, before = time.monotonic(), _outside_cpu_s()
+            began, before = time.monotonic(), _outside_cpu_s(self._prefix)
             value = action()
             took = time.monotonic() - began
-            if _outside_cpu_s() - before <= _TOLERATED * took:
+            if _outside_cpu_s(self._prefix) - before <= _TOLERATED * took:
                 return value
             if self._patience_s <= 0 or attempts == _ATTEMPTS:
                 self.disturbed += 1
@@ -52,16 +54,16 @@ class Quiet:
 
     def _wait(self) -> None:
         while self._patience_s > 0:
-            before = _outside_cpu_s()
+            before = _outside_cpu_s(self._prefix)
             time.sleep(_LOOK_S)
-            if _outside_cpu_s() - before <= _TOLERATED * _LOOK_S:
+            if _outside_cpu_s(self._prefix) - before <= _TOLERATED * _LOOK_S:
                 return
             self._patience_s -= _LOOK_S
 
 
-def _outside_cpu_s() -> float:
+def _outside_cpu_s(prefix: str) -> float:
     """CPU used so far by everything outside all labs of ours, children that ended included."""
-    ours = {os.getpid(), *pids(namespaces(f"{PREFIX}t{os.getpid()}x"))}
+    ours = {os.getpid(), *pids(namespaces(prefix))}
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in ours:

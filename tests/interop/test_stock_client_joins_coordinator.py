@@ -9,6 +9,7 @@ control channel (c2n GET /debug/netmap).
 """
 
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -216,6 +217,62 @@ def test_an_approved_route_an_exit_and_a_published_host_reach_the_others(world: 
     wait_until(
         lambda: len(world.peer("laptop", "camera")["AllowedIPs"]) == 2, "the route is gone again"
     )
+
+
+def test_a_policy_reaches_it_at_once_and_shows_it_only_routes_that_it_may_use(world: World) -> None:
+    other = "192.0.2.128/25"
+    world.camera.run("set", f"--advertise-routes={LAN},{other}", "--advertise-exit-node=false")
+    wait_until(lambda: len(world.admin.node("camera").routes) == 2, "the advertised routes")
+    world.admin.approve_routes("camera", (LAN, other))
+    wait_until(lambda: len(world.peer("laptop", "camera")["AllowedIPs"]) == 4, "both routes")
+    policy = {
+        "acls": [
+            {"action": "accept", "src": ["alice@"], "dst": ["192.0.2.128/26:80", "bob@:22"]},
+            {"action": "accept", "src": ["bob@"], "dst": ["alice@:*"], "proto": "udp"},
+        ]
+    }
+    world.admin.set_policy(json.dumps(policy))
+    try:
+        wait_until(
+            lambda: world.peer("laptop", "camera").get("PrimaryRoutes") == [other], "one route"
+        )
+        [rule] = world.netmap("camera")["PacketFilterRules"]
+        assert [(t["IP"], t["Ports"]["First"]) for t in rule["DstPorts"]] == [
+            ("192.0.2.128/26", 80),
+            *((address, 22) for address in world.admin.node("camera").addresses),
+        ]
+        [rule] = world.netmap("laptop")["PacketFilterRules"]
+        assert rule["IPProto"] == [17]
+        with pytest.raises(AdminApiError) as refusal:
+            world.admin.set_policy('{"acls": []}')
+        assert refusal.value.code == "locks-out"
+    finally:
+        world.admin.revert_policy()
+        world.camera.run("set", "--advertise-routes=")
+    wait_until(lambda: len(world.peer("laptop", "camera")["AllowedIPs"]) == 2, "no routes")
+
+
+def test_a_router_that_freezes_is_replaced_by_one_that_answers(world: World) -> None:
+    spare = world.client("spare")
+    spare.up(f"--auth-key={world.program.new_key('alice')}", f"--advertise-routes={LAN}")
+    world.camera.run("set", f"--advertise-routes={LAN}")
+    for name in ("camera", "spare"):
+        world.admin.approve_routes(name, (LAN,))
+    wait_until(lambda: world.peer("laptop", "camera").get("PrimaryRoutes"), "camera carries it")
+    world.camera.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(
+            lambda: world.peer("laptop", "spare").get("PrimaryRoutes"), "the spare carries it", 25
+        )
+        assert not world.peer("laptop", "camera").get("PrimaryRoutes")
+        assert world.admin.node("camera").online, "its connection is still open"
+    finally:
+        world.camera.process.send_signal(signal.SIGCONT)
+    world.admin.delete_node("spare")
+    wait_until(
+        lambda: world.peer("laptop", "camera").get("PrimaryRoutes"), "it carries it again", 15
+    )
+    world.camera.run("set", "--advertise-routes=")
 
 
 def test_a_person_lets_a_device_in_that_then_expires_and_is_deleted(world: World) -> None:

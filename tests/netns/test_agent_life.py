@@ -67,6 +67,9 @@ class Mesh:
             wait_until(lambda node=node: control_online(node), SOON_S, "the coordinator is back")
         self.left.set("--no-accept-routes", "--exit-node=")
         wait_until(self.is_direct, SOON_S, "the path is direct")
+        # WireGuard tries again 5 s after a handshake that met nobody.
+        with Pulse(self.world.left, self.right.ip) as pulse:
+            pulse.wait_for_answers(1, SOON_S)
 
     def is_direct(self) -> bool:
         """Whether the left agent sends directly; makes it want to."""
@@ -208,12 +211,18 @@ def stop(node: AgentNode) -> None:
     assert node.daemon.stop() == 0
 
 
+def want_no_exit_node_and_stop(node: AgentNode) -> None:
+    """Behind an exit node a stopped agent holds the traffic back: see test_leak.py."""
+    node.set("--exit-node=")
+    stop(node)
+
+
 def kill_and_clean_up(node: AgentNode) -> None:
     kill(node)
     node.host.run([*node.daemon_command(), "--clean-up"], env=node.daemon_env())
 
 
-@pytest.mark.parametrize("end", [say_down, stop, kill_and_clean_up])
+@pytest.mark.parametrize("end", [say_down, want_no_exit_node_and_stop, kill_and_clean_up])
 def test_an_agent_leaves_the_machine_as_it_was(
     mesh: Mesh, end: Callable[[AgentNode], None]
 ) -> None:

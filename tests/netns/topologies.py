@@ -101,3 +101,57 @@ def two_homes(
     )
     lab.build()
     return world
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A traveller with both families and two homes, as `journey` draws it."""
+
+    lab: Lab
+    vps: Host
+    web: Host
+    resolver: Host
+    hostel: Router
+    laptop: Host
+    phone: Host
+    home: Router
+    appliance: Host
+    printer: Host
+    cabin: Router
+    stove: Host
+
+
+def journey(lab: Lab) -> Journey:
+    """A hostel whose guests have their own global IPv6, and two homes to leave through.
+
+       10.77.0.0/24, 2001:db8:77::/64  internet          192.168.1.0/24, fd4c:7a11::/64
+     laptop ── hostel ────┬──────────────┬──────── home ──┬── appliance
+     phone ─┘  198.51.100.2              │   192.0.2.2    └── printer
+                     vps ─┴─ web, dns    └─────── cabin ───── stove
+                      203.0.113.0/24         192.0.2.3       192.168.7.0/24
+
+    Without a mesh the laptop leaves by IPv6 untranslated. Home has both families, the cabin IPv4
+    only: its stove has no IPv6 address but the ones that every machine gives itself.
+    """
+    datacentre = lab.public("datacentre", "203.0.113.0/24", "2001:db8:113::/64")
+    city_isp = lab.public("city-isp", "198.51.100.0/24", "2001:db8:5::/64")
+    home_isp = lab.public("home-isp", "192.0.2.0/24", "2001:db8:2::/64")
+    hostel_lan = lab.lan("hostel-lan", "10.77.0.0/24", "2001:db8:77::/64")
+    home_lan = lab.lan("home-lan", "192.168.1.0/24", "fd4c:7a11::/64")
+    cabin_lan = lab.lan("cabin-lan", "192.168.7.0/24")
+    world = Journey(
+        lab=lab,
+        vps=datacentre.host("vps", 10),
+        web=datacentre.host("web", 80),
+        resolver=datacentre.host("dns", 53),
+        hostel=lab.router("hostel", outside=city_isp, number=2, inside=hostel_lan),
+        laptop=hostel_lan.host("laptop", 21),
+        phone=hostel_lan.host("phone", 22),
+        home=lab.router("home", outside=home_isp, number=2, inside=home_lan, nat6=True),
+        appliance=home_lan.host("appliance", 10),
+        printer=home_lan.host("printer", 20),
+        cabin=lab.router("cabin", outside=home_isp, number=3, inside=cabin_lan),
+        stove=cabin_lan.host("stove", 10),
+    )
+    lab.build()
+    return world

@@ -18,7 +18,7 @@ from tests.netns.lab.web import start_page
 from tests.netns.topologies import HomeAndHostel, home_and_hostel
 from tests.support.coordinator import Coordinator
 from tests.support.labs import fresh_lab, why_no_lab
-from tests.support.mesh import AgentNode, Node, StockNode
+from tests.support.mesh import AgentNode, NetstackNode, Node, StockNode
 from tests.support.peers import require_peer
 from tests.support.wireguard import why_no_wireguard
 
@@ -42,6 +42,19 @@ class Interop:
             node.up(*flags)
             self._nodes[name] = node
         assert isinstance(node, StockNode)
+        return node
+
+    def netstack(self, name: str, *flags: str) -> NetstackNode:
+        """tailscaled without a TUN device on this host, joined with these flags the first time."""
+        require_peer("tailscale")
+        programs = require_peer("tailscaled").parent
+        node = self._nodes.get(name)
+        if node is None:
+            key = self.coordinator.new_key("family")
+            node = NetstackNode(self.world.lab[name], key, programs)
+            node.up(*flags)
+            self._nodes[name] = node
+        assert isinstance(node, NetstackNode)
         return node
 
     def agent(self, name: str, *flags: str) -> AgentNode:

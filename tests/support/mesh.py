@@ -11,7 +11,9 @@ import os
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,6 +51,7 @@ class Node:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.socket = host.socket_path(f"{self.label}.sock")
         self.daemon: Program | None = None
+        self.extra_env: dict[str, str] = {}
 
     def start(self) -> Program:
         """Start the daemon and wait until it takes commands."""
@@ -122,7 +125,7 @@ class Node:
 
     def daemon_env(self) -> dict[str, str]:
         """The daemon's environment."""
-        return self.join.env
+        return self.join.env | self.extra_env
 
 
 class AgentNode(Node):
@@ -168,6 +171,39 @@ class StockNode(Node):
 
     def daemon_env(self) -> dict[str, str]:
         return {**super().daemon_env(), "TS_DEBUG_FIREWALL_MODE": "nftables"}
+
+
+class NetstackNode(StockNode):
+    """The reference client without a TUN device: a program's way into the mesh is by SOCKS."""
+
+    label = "netstack"
+    socks_port = 1055
+
+    def daemon_command(self) -> list[str]:
+        return [
+            *(str(self._programs / "tailscaled"), "--no-logs-no-support"),
+            *(f"--statedir={self.directory}", f"--socket={self.socket}", f"--port={self.port}"),
+            *("--tun=userspace-networking", f"--socks5-server={_LOCALHOST}:{self.socks_port}"),
+        ]
+
+    def page(self, address: str, port: int = 80, *, timeout_s: float = 1) -> str:
+        """The page at an address of the mesh or behind it; empty when none comes."""
+        with suppress(OSError), self.host.connect(_LOCALHOST, self.socks_port) as sock:
+            sock.settimeout(timeout_s)
+            sock.sendall(b"\x05\x01\x00")
+            if sock.recv(2) != b"\x05\x00":
+                return ""
+            target = ip_address(address).packed
+            kind = bytes((1 if len(target) == 4 else 4,))
+            sock.sendall(b"\x05\x01\x00" + kind + target + port.to_bytes(2, "big"))
+            if sock.recv(300)[1:2] != b"\x00":
+                return ""
+            sock.sendall(f"GET / HTTP/1.0\r\nHost: {address}\r\n\r\n".encode())
+            answer = b""
+            while data := sock.recv(4096):
+                answer += data
+            return answer.rpartition(b"\r\n\r\n")[2].decode()
+        return ""
 
 
 class Phone:

@@ -1,10 +1,11 @@
 """Small netmaps to plan from."""
 
 from datetime import UTC, datetime
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from appliance.agent.plan.inputs import Inputs, Surroundings
+from appliance.host.network import DefaultRoute, Interface, NetworkState
 from appliance.netmap.model import NetworkMap
 from appliance.netmap.prefs import Prefs
 from appliance.protocol.addresses import IPNetwork
@@ -37,6 +38,18 @@ def node(number: int, name: str, *routes: IPNetwork, **fields: Any) -> Node:
     return Node(**{**values, **fields})
 
 
+def around(lan: tuple[IPNetwork, ...] = (), internal: tuple[IPNetwork, ...] = ()) -> Surroundings:
+    """A machine at these networks, with a way to the rest of the world."""
+    network = NetworkState(
+        interfaces=(
+            Interface(2, "eth0", None, (), lan),
+            Interface(3, "docker0", "bridge", (), internal, is_cable=False),
+        ),
+        default_routes=(DefaultRoute(4, "eth0", ip_address("192.168.1.1"), 0),),
+    )
+    return Surroundings(frozenset(lan), frozenset(lan), frozenset(internal), network)
+
+
 def inputs(
     me: Node,
     *peers: Node,
@@ -47,7 +60,7 @@ def inputs(
     return Inputs(
         netmap=NetworkMap(me, {peer.id: peer for peer in peers}),
         prefs=Prefs(want_running=True, **prefs),
-        around=Surroundings(frozenset(lan), frozenset(lan), frozenset(internal)),
+        around=around(lan, internal),
         node_key=NodePrivate.from_seed(bytes(32)),
         disco_key=DiscoPrivate.from_seed(bytes(32)),
         interface="latchkey0",

@@ -78,9 +78,14 @@ class Capture:
 
     def stop(self) -> list[Datagram]:
         """End the recording; returns every UDP datagram in it."""
+        self.end()
+        return self.datagrams()
+
+    def end(self) -> list[bytes]:
+        """End the recording; returns what it holds, as it is on that kind of interface."""
         time.sleep(_SETTLE_S)
         self._program.stop()
-        return self.datagrams()
+        return [data for _, data in parse_frames(self.file.read_bytes())]
 
     def datagrams(self) -> list[Datagram]:
         """What has been written so far."""
@@ -111,16 +116,24 @@ def between(datagrams: list[Datagram], one: str, other: str) -> list[Datagram]:
 
 def parse_pcap(data: bytes) -> Iterator[Datagram]:
     """UDP datagrams of a little-endian Ethernet pcap; a half-written last record is left out."""
+    for time_s, frame in parse_frames(data):
+        datagram = _parse_frame(frame, time_s)
+        if datagram is not None:
+            yield datagram
+
+
+def parse_frames(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """When each frame of a little-endian Ethernet pcap was seen, and its bytes."""
     if data[:4] != _PCAP_LITTLE:
         raise LabError("not a pcap file with little-endian microsecond stamps")
     offset = _PCAP_HEADER
     while offset + _RECORD.size <= len(data):
         seconds, micros, length, _ = _RECORD.unpack_from(data, offset)
         offset += _RECORD.size
-        datagram = _parse_frame(data[offset : offset + length], seconds + micros / 1e6)
+        if offset + length > len(data):
+            return
+        yield seconds + micros / 1e6, data[offset : offset + length]
         offset += length
-        if datagram is not None and offset <= len(data):
-            yield datagram
 
 
 def _parse_frame(frame: bytes, time_s: float) -> Datagram | None:

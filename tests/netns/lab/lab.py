@@ -72,6 +72,16 @@ class Segment:
         plan = MachinePlan(name, [Link(interface, self.plan.name, addresses)], gateways(addresses))
         return self.lab.add(Host(self.lab.name_of(name), plan, self.lab.directory))
 
+    def wire(self) -> Host:
+        """The Ethernet's own end, once it is built: its ports have the names of the machines.
+
+        What is recorded there was on the cable, also while the machine's interface is down.
+        """
+        plan = MachinePlan(self.plan.name)
+        host = Host(self.lab.name_of(plan.name), plan, self.lab.directory)
+        (host.directory / "wireguard").mkdir(parents=True, exist_ok=True)
+        return host
+
     def join(self, host: Host, number: int, *, interface: str = "eth1") -> None:
         """Plug one more interface of a machine into this segment, without another gateway."""
         host.plan.links.append(Link(interface, self.plan.name, self.plan.at(number)))
@@ -162,6 +172,10 @@ class Lab:
             list(pool.map(self._build_segment, segments))
             list(pool.map(self._build_machine, machines))
             list(pool.map(self._wait_for_ports, segments))
+
+    def find(self, segment: str) -> Segment:
+        """The segment with this name."""
+        return Segment(self, self._plan.segments[segment])
 
     def clean(self) -> None:
         """Kill and delete everything of this lab, also what an earlier run left."""

@@ -128,7 +128,8 @@ def gateways(machine: tuple[Interface, ...], number: int = GATEWAY_NUMBER) -> li
         4: ipaddress.ip_network("0.0.0.0/0"),
         6: ipaddress.ip_network("::/0"),
     }
-    return [Route(defaults[a.version], _numbered(a.network, number).ip) for a in machine]
+    first = {a.version: a for a in reversed(machine)}
+    return [Route(defaults[v], _numbered(first[v].network, number).ip) for v in sorted(first)]
 
 
 def _numbered(subnet: Network, number: int) -> Interface:
