@@ -14,7 +14,7 @@ import msgspec
 
 from appliance.agent.answers import exit_options, netcheck_report, ping_reply
 from appliance.agent.autoexit import AutoExit
-from appliance.agent.doctor.service import Condition, Prober, examine, explain
+from appliance.agent.doctor.service import Condition, Prober, ask_dhcp, examine, explain
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.health import HealthFacts, plan_warnings
 from appliance.agent.machine import resolve
@@ -387,9 +387,9 @@ class Agent:
             health=self._health.raised,
             clock_offset=self._clock_offset if self._control_online else None,
         )
-        return (
-            await explain(condition, target, Prober(self._ping)) if target else examine(condition)
-        )
+        if target:
+            return await explain(condition, target, Prober(self._ping))
+        return examine(condition, await ask_dhcp(inputs))
 
     async def netcheck(self) -> NetcheckReport:
         """Measure the network now."""

@@ -7,6 +7,7 @@ laptop ── hostel ──┬── internet ──┬── home ──┬─�
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from appliance.exit_status import ExitStatus
 from appliance.localapi.client import LocalClient
 from appliance.localapi.types import DoctorReport
 from tests.netns.lab import Host, wait_until
+from tests.netns.lab.programs import Program
 from tests.netns.lab.web import start_page
 from tests.netns.topologies import HomeAndHostel, home_and_hostel
 from tests.support.gatewaylab import SOON_S, Mesh, gateway_lab, start_mesh, wait_for_page
@@ -72,6 +74,41 @@ def test_the_whole_profile_and_every_warning_are_listed(world: World) -> None:
     assert {"profile", "health", "clock"} <= set(layers(report))
     assert any(item.name == "net.ipv4.ip_forward" for item in report.items)
     assert all(item.fix for item in report.items if item.is_broken)
+
+
+def test_a_second_dhcp_server_in_the_lan_is_found(world: World) -> None:
+    """Both are busybox's; the first alone is as it should be."""
+    if shutil.which("busybox") is None:
+        pytest.skip("busybox is missing: no DHCP server to find")
+
+    def said() -> list[tuple[str, str]]:
+        items = world.ask("appliance").items
+        return [(item.state, item.evidence) for item in items if item.name == "DHCP at eth0"]
+
+    assert said() == [("ok", "Nobody hands out addresses at eth0.")]
+    first = _serve_dhcp(world.lab.home, "192.168.1.1")
+    wait_until(lambda: said()[0][0] == "ok" and "192.168.1.1 alone" in said()[0][1], SOON_S, "one")
+    second = _serve_dhcp(world.lab.printer, PRINTER)
+    both = f"192.168.1.1 and {PRINTER} all hand out addresses at eth0."
+    wait_until(lambda: said() == [("wrong", both)], SOON_S, "two")
+    report = world.ask("appliance")
+    assert (report.broken, report.code) == ("lan", ExitStatus.DOCTOR_LAN.code)
+    first.kill()
+    second.kill()
+
+
+def _serve_dhcp(host: Host, address: str) -> Program:
+    interface = json.loads(host.run(["ip", "-j", "route", "get", "192.168.1.199"]))[0]["dev"]
+    config = host.directory / "udhcpd.conf"
+    leases = host.directory / "udhcpd.leases"
+    leases.touch()
+    config.write_text(
+        f"start 192.168.1.100\nend 192.168.1.150\ninterface {interface}\n"
+        f"lease_file {leases}\npidfile {host.directory / 'udhcpd.pid'}\n"
+        f"option subnet 255.255.255.0\noption router {address}\n",
+        encoding="ascii",
+    )
+    return host.start("udhcpd", ["busybox", "udhcpd", "-f", str(config)])
 
 
 def test_what_is_reached_has_no_broken_layer_and_all_are_walked(world: World) -> None:

@@ -1,7 +1,9 @@
 """What is wrong with this node itself: host profile, warnings, clock. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
+from ipaddress import IPv4Address
+from typing import Final
 
 from appliance.exit_status import ExitStatus
 from appliance.gateway.profile import Setting
@@ -57,6 +59,33 @@ def check_health(raised: Iterable[Raised]) -> Iterator[CheckItem]:
     for code, entry in CATALOGUE.items():
         if code not in codes:
             yield CheckItem(layer="health", name=entry.title, state="ok")
+
+
+def check_dhcp(servers: Mapping[str, frozenset[IPv4Address] | None]) -> Iterator[CheckItem]:
+    """Judge who hands out addresses at each uplink; None: it could not be asked."""
+    for interface, found in servers.items():
+        names = " and ".join(str(server) for server in sorted(found or ()))
+        if found is None:
+            state, text = "unknown", f"{interface} could not be asked."
+        elif not found:
+            state, text = "ok", f"Nobody hands out addresses at {interface}."
+        elif len(found) == 1:
+            state, text = "ok", f"{names} alone hands out addresses at {interface}."
+        else:
+            state, text = "wrong", f"{names} all hand out addresses at {interface}."
+        yield CheckItem(
+            layer="lan",
+            name=f"DHCP at {interface}",
+            state=state,
+            evidence=text,
+            fix=_ONE_DHCP_SERVER if state == "wrong" else "",
+        )
+
+
+_ONE_DHCP_SERVER: Final = (
+    "Switch all but one off: which one answers first decides anew each time what address and "
+    "what router this machine and everything else in the LAN get."
+)
 
 
 def check_clock(offset: timedelta | None) -> CheckItem:

@@ -4,9 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Address
 from typing import Final, Protocol
 
-from appliance.agent.doctor.machine import check_clock, check_health, check_settings, conclude
+from appliance.agent.doctor.machine import (
+    check_clock,
+    check_dhcp,
+    check_health,
+    check_settings,
+    conclude,
+)
 from appliance.agent.doctor.policy import reach_of
 from appliance.agent.doctor.reach import Evidence, Kind, Target, walk
 from appliance.agent.machine import resolve
@@ -16,6 +23,7 @@ from appliance.agent.probes import TIMEOUT_S, addresses_inside, hosts_to_ask
 from appliance.agent.routefacts import EXIT, own_lan_holding, subnets_of
 from appliance.gateway.profile import Setting
 from appliance.health.tracker import Raised
+from appliance.host.dhcp import find_servers
 from appliance.host.probe import Answer, Outcome, echo, knock
 from appliance.localapi.types import CheckItem, DoctorReport, RouteStatus
 from appliance.netmap.model import short_name
@@ -61,6 +69,24 @@ def examine(condition: Condition, extra: Iterable[CheckItem] = ()) -> DoctorRepo
         check_clock(condition.clock_offset),
     ]
     return conclude("", items, good="Nothing is wrong with this node.")
+
+
+async def ask_dhcp(inputs: Inputs | None) -> tuple[CheckItem, ...]:
+    """Ask at each uplink with IPv4 who hands out addresses."""
+    uplinks = inputs.around.network.uplinks if inputs is not None else ()
+    names = [one.name for one in uplinks if any(n.version == 4 for n in one.networks)]
+    async with asyncio.TaskGroup() as tasks:
+        asking = {
+            name: tasks.create_task(_dhcp_servers(name), name=f"DHCP at {name}") for name in names
+        }
+    return tuple(check_dhcp({name: task.result() for name, task in asking.items()}))
+
+
+async def _dhcp_servers(interface: str) -> frozenset[IPv4Address] | None:
+    try:
+        return await find_servers(interface)
+    except OSError:
+        return None
 
 
 async def explain(condition: Condition, text: str, asker: Asker) -> DoctorReport:

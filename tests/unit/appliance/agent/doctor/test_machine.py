@@ -1,8 +1,10 @@
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 
 from appliance.agent.doctor.machine import (
     STATUS_OF_LAYER,
     check_clock,
+    check_dhcp,
     check_health,
     check_settings,
     conclude,
@@ -57,3 +59,15 @@ def test_the_first_broken_layer_gives_the_verdict() -> None:
 def test_every_layer_has_a_status_of_its_own() -> None:
     assert len(set(STATUS_OF_LAYER.values())) == len(STATUS_OF_LAYER)
     assert ExitStatus.OK not in STATUS_OF_LAYER.values()
+
+
+def test_two_dhcp_servers_are_one_too_many() -> None:
+    one, two = IPv4Address("192.168.1.1"), IPv4Address("192.168.1.9")
+    items = check_dhcp(
+        {"a": None, "b": frozenset(), "c": frozenset({one}), "d": frozenset({two, one})}
+    )
+    judged = {item.name: item for item in items}
+    assert [item.state for item in judged.values()] == ["unknown", "ok", "ok", "wrong"]
+    wrong = judged["DHCP at d"]
+    assert wrong.evidence == "192.168.1.1 and 192.168.1.9 all hand out addresses at d."
+    assert wrong.fix
