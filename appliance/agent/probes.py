@@ -147,17 +147,22 @@ def judge_exit(
 ) -> tuple[Proof, str]:
     """Say whether something came back through the exit node, and whether it has IPv6.
 
-    IPv6 is ``yes``, ``no`` (the exit node itself refuses it) or ``unknown``.
+    IPv6 is ``yes``, ``no`` (the exit node itself refuses it) or ``unknown``. A refused connection
+    proves nothing: an exit node without IPv6 refuses in the name of the target.
     """
     own = {network.network_address for network in exit_node.addresses or ()}
-    good = next((a for a in answers.values() if a.outcome is Outcome.ANSWERED), None)
+    good = next((answer for answer in answers.values() if _came_from_target(answer)), None)
     if good is not None:
         proof = Proof(ok=True, at=now, text=_good(good, now))
     else:
         asked = ", ".join(map(str, answers)) or "no relay has an address to ask"
         proof = Proof(ok=False, at=now, text=f"Nobody answered: {asked} ({clock(now)}).")
     six = [answer for target, answer in answers.items() if target.version == 6]
-    if any(answer.outcome is Outcome.ANSWERED for answer in six):
+    if any(_came_from_target(answer) for answer in six):
         return proof, "yes"
     refused = any(a.outcome is Outcome.UNREACHABLE and a.sender in own for a in six)
     return proof, "no" if refused else "unknown"
+
+
+def _came_from_target(answer: Answer) -> bool:
+    return answer.outcome is Outcome.ANSWERED and not answer.refused

@@ -55,6 +55,8 @@ class Answer:
     latency_s: float | None = None
     code: int = 0
     """The ICMP code of an UNREACHABLE."""
+    refused: bool = False
+    """A connection was refused, by the target or by a firewall in its name."""
 
 
 SILENCE: Final = Answer(Outcome.SILENT)
@@ -83,6 +85,7 @@ async def echo(
 
 async def knock(target: IPAddress, port: int, timeout_s: float, interface: str = "") -> Answer:
     """Try to open a TCP connection and close it at once; a refusal is an answer too."""
+    refused = False
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
@@ -92,10 +95,10 @@ async def knock(target: IPAddress, port: int, timeout_s: float, interface: str =
     except TimeoutError:
         return SILENCE
     except ConnectionRefusedError:
-        pass
+        refused = True
     except OSError as error:
         return Answer(_outcome_of(error))
-    return Answer(Outcome.ANSWERED, target, loop.time() - began)
+    return Answer(Outcome.ANSWERED, target, loop.time() - began, refused=refused)
 
 
 async def _echo_family(

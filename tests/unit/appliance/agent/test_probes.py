@@ -125,3 +125,10 @@ def test_an_exit_node_that_refuses_ipv6_itself_has_none() -> None:
     answered = Answer(Outcome.ANSWERED, nowhere)
     assert judge_exit(exit_node, {nowhere: answered}, NOW)[1] == "yes"
     assert not judge_exit(exit_node, {relay: SILENCE}, NOW)[0].ok
+
+
+def test_a_connection_that_is_refused_proves_nothing_of_an_exit_node() -> None:
+    exit_node = node(2, "home", addresses=nets("100.64.0.2/32"))
+    relay = ip_address("2001:db8::9")
+    proof, ipv6 = judge_exit(exit_node, {relay: Answer(Outcome.ANSWERED, relay, refused=True)}, NOW)
+    assert (proof.ok, ipv6) == (False, "unknown")
