@@ -6,12 +6,14 @@ still on its way, because both take time.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
 from appliance.agent.failures import MACHINE_ERRORS, status_of
+from appliance.agent.greeting import greet
 from appliance.agent.plan.inputs import Inputs, Surroundings
 from appliance.agent.reconfigure import reconfigure
 from appliance.agent.rooms import Rooms, Underlay
@@ -33,6 +35,8 @@ REPAIR_S: Final = 0.5
 """One that had it for longer and lost it (somebody removed the device) is asked so soon."""
 REPLAN_S: Final = 60.0
 """Plans depend on the time (keys expire), so they are made at least this often."""
+GREETING_S: Final = 3.0
+"""How long a new device's packets wait for the home relay."""
 
 
 class ControlLink(Protocol):
@@ -114,6 +118,7 @@ class Session:
         self._asked = asked
         self._dirty = asyncio.Event()
         self._underlay_ran = False
+        self._device_is_new = False
         self._underlay = self._open_underlay(
             UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
         )
@@ -187,7 +192,7 @@ class Session:
 
     async def _open_device(self) -> None:
         await self._owner.close_the_door()
-        await self._owner.rooms.dataplane.open()
+        self._device_is_new = not await self._owner.rooms.dataplane.open()
 
     async def _follow_plans(self) -> None:
         """Configure after every change; the rest runs once the device holds its port."""
@@ -208,6 +213,8 @@ class Session:
                         tasks.create_task(self._owner.rooms.dns.run(), name="dns")
                         tasks.create_task(self._owner.rooms.peerapi.run(), name="peer api")
                         tasks.create_task(self._announce(), name="announcer of services")
+                        if self._device_is_new:
+                            tasks.create_task(self._greet(inputs.netmap), name="greeter")
                     self._asked = False
                     self._owner.configured(done=True)
                     await asyncio.to_thread(self._owner.keep_netmap)
@@ -226,6 +233,18 @@ class Session:
         """Tell the coordinator where peers reach us."""
         async for _ in self._owner.rooms.peerapi.port.changes():
             self._control.refresh()
+
+    async def _greet(self, netmap: NetworkMap) -> None:
+        """Tell the peers that are online that our device is new, once there is a way to them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GREETING_S):
+                await self._underlay.status.wait_for(lambda now: any(now.relays.values()))
+        greet(
+            network.network_address
+            for peer in netmap.peers.values()
+            if peer.online is not False
+            for network in (peer.addresses or ())[:1]
+        )
 
     async def _remember(self) -> None:
         async for memory in self._underlay.memory.changes():

@@ -22,8 +22,11 @@ class Dataplane(Protocol):
     def kind(self) -> str:
         """What moves the packets, in a few words, for status and logs."""
 
-    async def open(self) -> None:
-        """Create the device, or adopt the one that an earlier run left."""
+    async def open(self) -> bool:
+        """Create the device, or adopt the one that an earlier run left; tell whether it adopted.
+
+        A new device knows no session, so peers must learn that theirs are void.
+        """
 
     async def apply(self, config: DataplaneConfig) -> None:
         """Change only what differs; safe to call again with the same config.

@@ -20,9 +20,10 @@ class FakeDataplane:
         """What was done: ("add" | "remove" | "endpoint" | "reset", peer, endpoint)."""
         self._peers: dict[NodePublic, PeerStatus] = {}
 
-    async def open(self) -> None:
-        """Switch the device on."""
+    async def open(self) -> bool:
+        """Switch the device on, with the peers that it had."""
         self.is_open = True
+        return bool(self._peers)
 
     async def apply(self, config: DataplaneConfig) -> None:
         """Add and remove peers by difference, as the drivers do."""

@@ -33,10 +33,10 @@ class TunnelDataplane(ABC):
     def kind(self) -> str:
         """What moves the packets, in a few words."""
 
-    async def open(self) -> None:
-        """Create the device, or adopt the one that an earlier run left."""
+    async def open(self) -> bool:
+        """Create the device, or adopt the one that an earlier run left; tell whether it adopted."""
         if self._is_open:
-            return
+            return True
         try:
             adopted = await self._connect()
         except BaseException:
@@ -45,6 +45,7 @@ class TunnelDataplane(ABC):
         self._is_open = True
         how = "Took over" if adopted else "Made"
         _log.info("%s the WireGuard device %s (%s)", how, self.interface, self.kind)
+        return adopted
 
     async def apply(self, config: DataplaneConfig) -> None:
         """Change only what differs."""

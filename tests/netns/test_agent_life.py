@@ -38,6 +38,7 @@ PRINTER = "10.2.0.77"  # any address of the right LAN
 EXIT = ("0.0.0.0/0", "::/0")
 SOON_S = 15.0  # for what takes a second or two, on a busy machine too
 RESTART_S = 1.0  # what a service manager waits before it starts an agent again
+GREETED_S = 8.0  # a handshake that met nobody is tried again after 5 s
 FEW = 3  # beats of 20 ms: a slow moment of this machine
 
 
@@ -308,6 +309,14 @@ def test_a_device_that_somebody_removes_is_made_anew(mesh: Mesh) -> None:
     print(f"packets pass {back - removed:.2f} s after the device was removed")
     assert ours(mesh.world.left).keys() == had.keys()
     assert ours(mesh.world.left)["rules"] == had["rules"]
+
+
+def test_a_peer_reaches_a_node_that_went_down_and_came_up_without_waiting(mesh: Mesh) -> None:
+    """The peer's old session is void, which WireGuard by itself notices after 15 s."""
+    mesh.right.command("down")
+    mesh.right.up()
+    with Pulse(mesh.world.left, mesh.right.ip) as pulse:
+        pulse.wait_for_answers(1, GREETED_S)
 
 
 def test_what_an_admin_says_about_routes_is_in_force_at_once(mesh: Mesh) -> None:

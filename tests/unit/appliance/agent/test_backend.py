@@ -194,7 +194,7 @@ async def test_a_refused_first_login_leaves_the_machine_as_it_was(world: World) 
 
 async def test_a_machine_that_refuses_is_said_with_its_own_code(world: World) -> None:
     class Busy(FakeDataplane):
-        async def open(self) -> None:
+        async def open(self) -> bool:
             raise PortInUseError("UDP port 41641 is in use.")
 
     world.dataplane = Busy()
