@@ -127,7 +127,7 @@ class World:
 
     def peer(self, viewer: str, name: str) -> dict[str, Any]:
         """What this client believes of a peer; empty when it knows none of that name."""
-        peers = self.netmap(viewer)["Peers"] or []
+        peers = (self.netmap(viewer) or {}).get("Peers") or []
         return next((p for p in peers if p["Name"].startswith(f"{name}.")), {})
 
 

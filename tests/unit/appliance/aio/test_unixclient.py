@@ -6,6 +6,9 @@ import pytest
 
 from appliance.aio.unixclient import BrokenAnswerError, call_unix
 
+REQUEST_ENDS = (b"\r\n\r\n{}", b"identity\r\n\r\n")
+"""Of the two that are sent here: with a body, and without."""
+
 
 def answered(path: Path, answer: bytes) -> threading.Thread:
     """A server for one call."""
@@ -15,7 +18,9 @@ def answered(path: Path, answer: bytes) -> threading.Thread:
 
     def serve() -> None:
         connection, _ = listener.accept()
-        connection.recv(65536)
+        heard = b""
+        while not heard.endswith(REQUEST_ENDS):
+            heard += connection.recv(65536)
         connection.sendall(answer)
         connection.close()
         listener.close()

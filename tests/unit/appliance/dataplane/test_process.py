@@ -149,8 +149,8 @@ async def test_without_a_tun_device_the_error_says_what_to_do(
 async def test_the_program_is_asked_for_the_interface_and_logs_errors_only(sockets: Path) -> None:
     server = (
         "import os, socket, sys, time; s = socket.socket(socket.AF_UNIX); "
-        f"s.bind('{sockets}/lkm0.sock'); s.listen(); "
         f"open('{sockets}/asked', 'w').write(' '.join(sys.argv[1:]) + os.environ['LOG_LEVEL']); "
+        f"s.bind('{sockets}/lkm0.sock'); s.listen(); "
         "s.accept(); time.sleep(60)"
     )
     program = script(sockets, f'exec {sys.executable} -c "{server}" "$@"')
