@@ -25,6 +25,10 @@ def main(argv: list[str] | None = None) -> int:
         from appliance.relay.__main__ import main as relay
 
         return relay(arguments[1:])
+    if program == "firstboot":
+        from appliance.firstboot.__main__ import main as firstboot
+
+        return firstboot(arguments[1:])
     from appliance.cli.main import main as command_line
 
     return command_line(arguments)

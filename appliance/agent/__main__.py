@@ -1,5 +1,6 @@
 """``latchkey agent``: the daemon of a node."""
 
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from appliance.agent import settings as agent_settings
+from appliance.agent.box import Box
 from appliance.agent.doctor.offline import examine_offline
 from appliance.agent.errors import AgentError
 from appliance.agent.failures import MACHINE_ERRORS, status_of
@@ -23,7 +25,7 @@ from appliance.exit_status import ExitStatus
 from appliance.host.capabilities import CAP_NET_ADMIN, CAP_NET_RAW, has_capability
 from appliance.host.notify import Notifier
 from appliance.host.unixsocket import SocketInUseError, listen_unix
-from appliance.localapi.server import serve_local_api
+from appliance.localapi.server import Trusted, serve_local_api
 
 _log = logging.getLogger("latchkey")
 
@@ -32,13 +34,15 @@ def main(arguments: list[str]) -> int:
     """Run the agent until it is told to stop; return the exit status."""
     options = agent_settings.parser().parse_args(arguments)
     try:
-        settings = agent_settings.load(options)
+        settings = _load(options)
         if options.doctor is not None:
             return asyncio.run(_examine(settings, options.doctor))
         _require_rights()
         _log_to_stderr(verbose=settings.verbose)
         if options.clean_up:
             asyncio.run(_clean_up(settings, stay_down=options.stay_down))
+        elif options.hold_back:
+            asyncio.run(_hold_back(settings))
         else:
             asyncio.run(_run(settings))
     except MACHINE_ERRORS as error:
@@ -48,21 +52,32 @@ def main(arguments: list[str]) -> int:
     return ExitStatus.OK
 
 
+def _load(options: argparse.Namespace) -> Settings:
+    """Read the settings; wrong ones are no reason to let an exit node's traffic out at boot."""
+    try:
+        return agent_settings.load(options)
+    except AgentError:
+        if options.hold_back:
+            asyncio.run(_hold_back(Settings()))
+        raise
+
+
 async def _run(settings: Settings) -> None:
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    trusted = Trusted(_uid_of(settings.operator), _uid_if_any(settings.setup_page_user))
     with _listening(settings) as sock:
         async with open_agent(settings) as agent:
             await agent.begin()
+            box = Box(settings, agent.around, agent.membership)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(agent.run(), name="agent"),
-                    tasks.create_task(
-                        serve_local_api(sock, agent, _uid_of(settings.operator)), name="local api"
-                    ),
+                    tasks.create_task(box.run(), name="box"),
+                    tasks.create_task(serve_local_api(sock, agent, box, trusted), name="local api"),
                 ]
                 notifier.ready()
                 await stop.wait()
@@ -76,6 +91,13 @@ async def _examine(settings: Settings, target: str) -> int:
     report = await examine_offline(settings, target)
     print(msgspec.json.encode(report).decode())
     return ExitStatus.of(report.code)
+
+
+async def _hold_back(settings: Settings) -> None:
+    """Close what an exit node in use closes, and leave it so for the daemon to come."""
+    async with open_agent(settings) as agent:
+        if agent.state.prefs.want_running and agent.state.prefs.exit_node:
+            await agent.close_the_door()
 
 
 async def _clean_up(settings: Settings, *, stay_down: bool) -> None:
@@ -117,14 +139,17 @@ def _require_rights() -> None:
 
 
 def _uid_of(user: str) -> int | None:
-    if not user:
-        return None
+    uid = _uid_if_any(user)
+    if user and uid is None:
+        raise AgentError(f"There is no user {user!r} to be the operator.", ExitStatus.CONFIG_WRONG)
+    return uid
+
+
+def _uid_if_any(user: str) -> int | None:
     try:
-        return pwd.getpwnam(user).pw_uid
+        return pwd.getpwnam(user).pw_uid if user else None
     except KeyError:
-        raise AgentError(
-            f"There is no user {user!r} to be the operator.", ExitStatus.CONFIG_WRONG
-        ) from None
+        return None
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

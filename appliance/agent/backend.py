@@ -14,10 +14,10 @@ import msgspec
 
 from appliance.agent.answers import exit_options, netcheck_report, ping_reply
 from appliance.agent.autoexit import AutoExit
+from appliance.agent.coordinatorfile import Membership
 from appliance.agent.doctor.service import Condition, Prober, ask_dhcp, examine, explain
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.health import HealthFacts, plan_warnings
-from appliance.agent.machine import resolve
 from appliance.agent.plan.gateway import sheltered
 from appliance.agent.plan.inputs import Inputs, RouteMemory, Surroundings
 from appliance.agent.plan.routes import (
@@ -29,7 +29,6 @@ from appliance.agent.plan.routes import (
 )
 from appliance.agent.reconfigure import close_the_door
 from appliance.agent.rooms import Rooms
-from appliance.agent.routechecks import refuse_routes
 from appliance.agent.routefacts import RouteKey, key_of, routes_meant
 from appliance.agent.session import ControlOpener, Session
 from appliance.agent.settings import Settings
@@ -37,10 +36,9 @@ from appliance.agent.state import BackendState, Facts, backend_state
 from appliance.agent.statefile import State, StateStore
 from appliance.agent.status import Sight, render_status
 from appliance.agent.watch import Watch
+from appliance.agent.wishes import check_routes, checked_url, edited
 from appliance.aio import names
 from appliance.aio.latest import Latest
-from appliance.controlclient.config import ControlUrl
-from appliance.controlclient.errors import ControlError
 from appliance.dataplane.errors import DataplaneError
 from appliance.exit_status import ExitStatus
 from appliance.gateway.errors import GatewayError
@@ -63,7 +61,6 @@ from appliance.localapi.types import (
     UpRequest,
 )
 from appliance.netmap.model import NetworkMap
-from appliance.netmap.prefs import PrefsError, edit
 from appliance.protocol.addresses import IPAddress, IPNetwork, parse_ip
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.tailcfg import Node
@@ -71,8 +68,6 @@ from appliance.underlay.config import PingResult, UnderlayStatus
 
 _log = logging.getLogger(__name__)
 
-MAX_RELAYS = 16
-"""Relays that are looked up before a subnet is advertised; a household has one or two."""
 HEALTH_S = 5.0
 """Warnings come and go by themselves at this pace; front ends see them at once."""
 
@@ -171,6 +166,7 @@ class Agent:
             self.settings.port,
             FWMARK,
             lan if prefs.exit_node else None,
+            lan_access=wanted,
             hold_dns=prefs.accept_dns,
         )
 
@@ -265,6 +261,15 @@ class Agent:
         memory = self._remember_routes()
         return advertised(self.state.prefs, self.around.value, memory)
 
+    def membership(self) -> Membership:
+        """Return how this node stands to meshes."""
+        joined = self.state.logged_in
+        return Membership(
+            mesh_url=self.state.prefs.control_url if joined else "",
+            has_peers=joined and self.netmap is not None and bool(self.netmap.peers),
+            addresses=self.around.value.network.addresses,
+        )
+
     # What front ends ask for.
 
     def status(self) -> Status:
@@ -293,21 +298,23 @@ class Agent:
 
     async def edit_prefs(self, changes: dict[str, Any]) -> Prefs:
         """Change wishes, all or none; the machine follows at once."""
-        prefs = self._edited(changes)
-        await self._refuse_routes(prefs)
+        prefs = edited(self.state.prefs, changes)
+        await check_routes(prefs, self.netmap, self.around.value.network)
         self._set_prefs(prefs)
         return self.state.prefs
 
     async def up(self, request: UpRequest) -> Progress:
         """Start connecting; a running session stays unless the login changes."""
-        prefs = self._edited({**request.prefs, "want_running": True, "logged_out": False})
-        await self._refuse_routes(prefs)
+        prefs = edited(
+            self.state.prefs, {**request.prefs, "want_running": True, "logged_out": False}
+        )
+        await check_routes(prefs, self.netmap, self.around.value.network)
         if not prefs.control_url:
             raise BackendError(
                 ExitStatus.USAGE.code,
                 "Say which coordinator to log in to: latchkey up --login-server URL.",
             )
-        _checked_url(prefs.control_url)
+        checked_url(prefs.control_url)
         moved = prefs.control_url != self.state.prefs.control_url and self.state.logged_in
         if request.force_reauth or moved:
             self._forget_login()
@@ -492,29 +499,6 @@ class Agent:
     def _ask(self, *, run: bool) -> None:
         self._wish.set(_Wish(run=run, number=self._wish.value.number + 1, asked=run))
 
-    def _edited(self, changes: dict[str, Any]) -> Prefs:
-        try:
-            return edit(self.state.prefs, changes)
-        except PrefsError as error:
-            raise BackendError(error.status.code, str(error)) from None
-
-    async def _refuse_routes(self, prefs: Prefs) -> None:
-        """Refuse named subnets that would lead traffic of the mesh itself through us."""
-        routes = prefs.fixed_routes()
-        if not routes or not prefs.control_url:
-            return
-        coordinator = await resolve(_checked_url(prefs.control_url).host)
-        try:
-            refuse_routes(routes, coordinator, await self._relays(), self.around.value.network)
-        except PrefsError as error:
-            raise BackendError(error.status.code, str(error)) from None
-
-    async def _relays(self) -> dict[str, frozenset[IPAddress]]:
-        """Look up the addresses of our relays, as far as they are known."""
-        regions = (self.netmap.derp_map.regions if self.netmap else None) or {}
-        nodes = [node for region in regions.values() if region for node in region.nodes or ()]
-        return {node.host_name: await resolve(node.host_name) for node in nodes[:MAX_RELAYS]}
-
     def _set_prefs(self, prefs: Prefs) -> None:
         self.change_state(prefs=prefs)
         if self._session is not None:
@@ -612,10 +596,3 @@ class Agent:
             ExitStatus.NO_SUCH_PEER.code,
             f"No node is called {target[:80]!r}. `latchkey status` lists them.",
         )
-
-
-def _checked_url(text: str) -> ControlUrl:
-    try:
-        return ControlUrl.parse(text)
-    except ControlError as error:
-        raise BackendError(error.status.code, str(error)) from None

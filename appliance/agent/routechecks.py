@@ -17,11 +17,13 @@ def refuse_routes(
 ) -> None:
     """Raise ``PrefsError`` for a subnet with the coordinator, a relay or a gateway in it.
 
-    ``relays`` has the addresses by host name. The default gateway may be in our own LAN, or in a
-    part of it: there every machine finds it without us.
+    ``relays`` has the addresses by host name. All of them may be in our own LAN, or in a part of
+    it: there every machine finds them without us, and elsewhere nobody does at a private address.
     """
     coordinator = tuple(coordinator)
     for route in routes:
+        if any(contains(lan, route) for lan in network.lan_networks):
+            continue
         for address in coordinator:
             if address in route:
                 raise PrefsError(

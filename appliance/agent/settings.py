@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from appliance.agent.errors import AgentError
 from appliance.exit_status import ExitStatus
@@ -29,15 +29,31 @@ class Settings:
     """Where the agent keeps things, and which device it makes."""
 
     state_dir: Path = Path("/var/lib/latchkey")
+    """Keys, prefs, the last netmap, kernel settings as they were."""
     socket: Path = Path("/run/latchkey/latchkey.sock")
+    """The Local API."""
     interface: str = "latchkey0"
+    """The tunnel."""
     port: int = DEFAULT_PORT
+    """The UDP port of WireGuard, DISCO and STUN (41641)."""
     dataplane: DataplaneKind = DataplaneKind.AUTO
+    """``kernel``, ``userspace``, or ``auto``: the kernel's WireGuard where there is one."""
     wireguard_go: Path | None = None
     """The program to use where the kernel has no WireGuard; absent: the best one found."""
     operator: str = ""
     """A user who may change prefs without being root."""
+    setup_page_user: str = "latchkey-webui"
+    """The user that the setup page runs as, who may do the same; need not exist."""
+    coordinator_settings: Path = Path("/var/lib/latchkey-coordinator-settings/coordinator.toml")
+    """What is written when the setup page makes this machine a coordinator."""
+    coordinator_socket: Path = Path("/run/latchkey-coordinator/admin.sock")
+    """Where that coordinator is asked who has joined."""
     verbose: bool = False
+
+
+_PATHS: Final = frozenset(
+    {"state_dir", "socket", "wireguard_go", "coordinator_settings", "coordinator_socket"}
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
         "Needs root, or CAP_NET_ADMIN and CAP_NET_RAW. It does nothing until `latchkey up`.",
         epilog=f"Flags win over the config file ({DEFAULT_CONFIG} when it exists), which has the "
         "same names with underscores: state_dir, socket, interface, port, dataplane, "
-        "wireguard_go, operator, verbose.",
+        "wireguard_go, operator, setup_page_user, coordinator_settings, coordinator_socket, "
+        "verbose.",
     )
     root.add_argument("--config", type=Path, metavar="FILE", help="a TOML file with settings")
     root.add_argument("--state-dir", type=Path, metavar="DIR", help="keys, prefs, last netmap")
@@ -58,6 +75,9 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--dataplane", choices=[kind.value for kind in DataplaneKind])
     root.add_argument("--wireguard-go", type=Path, metavar="PATH", help="the userspace WireGuard")
     root.add_argument("--operator", metavar="USER", help="a user who may change prefs")
+    root.add_argument("--setup-page-user", metavar="USER", help="the user of the setup page")
+    root.add_argument("--coordinator-settings", type=Path, metavar="FILE", help=argparse.SUPPRESS)
+    root.add_argument("--coordinator-socket", type=Path, metavar="PATH", help=argparse.SUPPRESS)
     root.add_argument("--verbose", action="store_true", default=None, help="log more")
     root.add_argument(
         "--clean-up",
@@ -68,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
         "--stay-down",
         action="store_true",
         help="with --clean-up: the next agent does not connect by itself",
+    )
+    root.add_argument(
+        "--hold-back",
+        action="store_true",
+        help="block what belongs into the tunnel of an exit node in use, and end: for boot, before "
+        "the network",
     )
     root.add_argument(
         "--doctor",
@@ -108,7 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _fit(name: str, value: Any) -> Any:
     if name == "dataplane":
         return DataplaneKind(value)
-    if name in ("state_dir", "socket", "wireguard_go"):
+    if name in _PATHS:
         return Path(value)
     expected = {"port": int, "verbose": bool}.get(name, str)
     if type(value) is not expected:

@@ -1,6 +1,7 @@
 """TCP connections to a host name: every address gets a chance, the first that answers wins."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -39,6 +40,12 @@ async def connect_tcp(host: str, port: int, connect: Connect = connect_plain) ->
     return await _Race(connect).run(await _resolve(host, port))
 
 
+def in_plain_words(error: OSError) -> OSError:
+    """Return an error with the kernel's reason; asyncio puts another text and the address there."""
+    number = error.errno or 0
+    return OSError(number, os.strerror(number)) if number > 0 else error
+
+
 class _Race:
     """One attempt an address, each starting when the one before fails or is slow."""
 
@@ -74,7 +81,7 @@ class _Race:
         try:
             sock = await self._connect(address)
         except OSError as error:
-            self._errors.append(error)
+            self._errors.append(in_plain_words(error))
         else:
             self._win(sock)
         over.set()

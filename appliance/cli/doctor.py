@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,14 @@ from appliance.localapi.types import CheckItem, DoctorReport
 WIDTH: Final = 80
 _COLUMN: Final = 10
 _OFFLINE_TIMEOUT_S: Final = 30.0
+_MODULES: Final = Path(__file__).resolve().parents[2]
+"""Where our modules are; a Debian package has them out of Python's own way."""
+_RUN: Final = """\
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from appliance.__main__ import main
+sys.exit(main())
+"""
 
 _DESCRIPTION = """\
 Without X: list every setting of this machine that its role needs, and every
@@ -83,7 +92,7 @@ def add_agent_flags(command: argparse.ArgumentParser) -> None:
 
 def agent_command(options: argparse.Namespace, *flags: str) -> list[str]:
     """Return the command line of the agent program for a task of its own."""
-    command = [sys.executable, "-m", "appliance", "agent", *flags]
+    command = [sys.executable, "-c", _RUN, str(_MODULES), "agent", *flags]
     for flag in ("config", "state_dir", "interface"):
         value = getattr(options, flag)
         if value is not None:

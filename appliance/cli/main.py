@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from appliance.cli import connect, doctor, info, prefs, routes
+from appliance.cli import connect, doctor, info, prefs, routes, setup_code
 from appliance.exit_status import ExitStatus
 from appliance.localapi.client import DEFAULT_SOCKET, LocalClient
 from appliance.localapi.errors import LocalApiError
@@ -15,7 +15,7 @@ Reach the devices at home from anywhere, and send traffic out through home, over
 mesh that is all your own.
 
 On a node:          up, down, set, status, routes, exit-node, doctor, ip, ping,
-                    netcheck, logout, version
+                    netcheck, logout, version, setup-code
 On the coordinator: admin (users, keys, nodes, routes, policy; see `latchkey admin --help`)
 Programs:           agent, coordinator, relay (each with its own --help)
 """
@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     info.add_commands(commands)
     routes.add_commands(commands)
     doctor.add_commands(commands)
+    setup_code.add_commands(commands)
     commands.add_parser("admin", help="run the coordinator: users, keys, nodes, routes")
     return root
 

@@ -10,16 +10,26 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from appliance.coordinator.policy.load import load_policy_text
 from appliance.coordinator.relayport import RelayFactory
 from appliance.coordinator.service import Resources, Service
-from appliance.coordinator.settings import DEFAULT_CONFIG, Settings, load_settings
+from appliance.coordinator.settings import (
+    DEFAULT_CONFIG,
+    SETUP_CONFIG,
+    Settings,
+    find_config,
+    load_settings,
+)
 from appliance.exit_status import ExitStatus
 from appliance.host.errors import FileProblemError
 from appliance.host.notify import Notifier
 
 _log = logging.getLogger(__name__)
+
+FOLLOW_S: Final = 1.0
+"""A person who has just clicked waits for it."""
 
 _EPILOG = """\
 A settings file needs one line to begin with:
@@ -31,21 +41,20 @@ With a certificate ([tls] cert and key) it serves HTTPS on every address; withou
 
 def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
     """Run the program; return its exit status. ``make_relay`` brings the embedded relay."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
+    config = arguments.config or find_config()
+    follow = config if arguments.follow_config or config == SETUP_CONFIG else None
     try:
-        settings = load_settings(arguments.config)
+        settings = load_settings(config)
         if arguments.check:
             load_policy_text(settings.policy_file)
-            print(f"{arguments.config} is fine.")
+            print(f"{config} is fine.")
             return ExitStatus.OK
         _set_up_logging(verbose=settings.verbose or arguments.verbose)
         _raise_file_limit()
-        resources = Resources.acquire(settings)
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(settings, resources, make_relay))
-        finally:
-            resources.release()
+        while _serve(settings, make_relay, follow) and config.exists():
+            _log.info("The settings in %s changed.", config)
+            settings = load_settings(config)
     except Exception as error:
         status = exit_status_of(error)
         if status is None:
@@ -53,6 +62,16 @@ def main(argv: list[str], make_relay: RelayFactory | None = None) -> int:
         print(f"latchkey coordinator: {error}", file=sys.stderr)
         return status
     return ExitStatus.OK
+
+
+def _serve(settings: Settings, make_relay: RelayFactory | None, follow: Path | None) -> bool:
+    """Run until told to stop, or until the file that is followed is another one: then True."""
+    resources = Resources.acquire(settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(_run(settings, resources, make_relay, follow))
+    finally:
+        resources.release()
 
 
 def exit_status_of(error: Exception) -> ExitStatus | None:
@@ -66,23 +85,29 @@ def exit_status_of(error: Exception) -> ExitStatus | None:
     return status if isinstance(status, ExitStatus) else None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of ``latchkey coordinator``."""
+    root = argparse.ArgumentParser(
         prog="latchkey coordinator",
         description="The coordination server of a mesh: admits nodes and tells each of the others.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    root.add_argument(
         "--config",
         type=Path,
-        default=DEFAULT_CONFIG,
         metavar="FILE",
-        help="the settings file (%(default)s)",
+        help=f"the settings file ({DEFAULT_CONFIG}, else {SETUP_CONFIG})",
     )
-    parser.add_argument("--check", action="store_true", help="only check settings and policy file")
-    parser.add_argument("--verbose", action="store_true", help="log more")
-    return parser
+    root.add_argument(
+        "--follow-config",
+        action="store_true",
+        help="read the settings file again when it changes, and end when it vanishes (as with the "
+        "setup page's)",
+    )
+    root.add_argument("--check", action="store_true", help="only check settings and policy file")
+    root.add_argument("--verbose", action="store_true", help="log more")
+    return root
 
 
 def _set_up_logging(*, verbose: bool) -> None:
@@ -95,10 +120,16 @@ def _set_up_logging(*, verbose: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-async def _run(settings: Settings, resources: Resources, make_relay: RelayFactory | None) -> None:
+async def _run(
+    settings: Settings,
+    resources: Resources,
+    make_relay: RelayFactory | None,
+    follow: Path | None,
+) -> bool:
     service = Service(settings, resources, make_relay)
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
     with suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(service.run(), name="service")
@@ -107,10 +138,33 @@ async def _run(settings: Settings, resources: Resources, make_relay: RelayFactor
             loop.add_signal_handler(
                 signal.SIGHUP, lambda: tasks.create_task(service.reload(), name="reload")
             )
+            if follow is not None:
+                tasks.create_task(_follow(follow, changed, serving), name="settings follower")
             notifier.ready()
             await serving
-    notifier.stopping()
-    _log.info("Stopped.")
+    if not changed.is_set():
+        notifier.stopping()
+        _log.info("Stopped.")
+    return changed.is_set()
+
+
+async def _follow(config: Path, changed: asyncio.Event, serving: asyncio.Task[None]) -> None:
+    """End the service when its settings are other ones, or gone."""
+    before = _identity(config)
+    while True:
+        await asyncio.sleep(FOLLOW_S)
+        if _identity(config) != before:
+            changed.set()
+            serving.cancel()
+            return
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _raise_file_limit() -> None:

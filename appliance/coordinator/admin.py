@@ -54,7 +54,7 @@ from appliance.coordinator.policy.check import Verdict
 from appliance.coordinator.polls import Polls
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import Grant
-from appliance.coordinator.resolve import addresses_of
+from appliance.coordinator.resolve import addresses_of, own_lans
 from appliance.coordinator.settings import Settings
 from appliance.coordinator.state import State
 from appliance.protocol.addresses import IPAddress
@@ -217,7 +217,7 @@ class Admin:
         """Let a node carry routes."""
         own = await addresses_of(self.settings.host)
         relays = relay_addresses(self.state.view.tailnet.derp_map)
-        wanted = routes.parse_approval(request.prefixes, own, relays)
+        wanted = routes.parse_approval(request.prefixes, own, relays, own_lans())
         return self._routes_of(await self.state.write(edits.approve_routes(node, wanted)))
 
     async def revoke_routes(self, node: str, request: Prefixes) -> RouteList:

@@ -143,7 +143,8 @@ class Front:
         return _page(
             "A device asks to join",
             f"<p><b>{name}</b> ({os or 'unknown system'}) asks to join this mesh. "
-            "On the coordinator, an admin lets it in with:</p>"
+            "Let it in on the setup page of the coordinator's box, under Devices, where its "
+            f"number is <b>{entry.id}</b>; or on the coordinator with:</p>"
             f"<pre>latchkey admin nodes register {entry.id} --user NAME</pre>"
             "<p>The device notices by itself. If you do not know it, do nothing.</p>",
         )

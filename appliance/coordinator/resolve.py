@@ -1,11 +1,13 @@
-"""The host that nodes dial, as addresses."""
+"""The host that nodes dial, as addresses, and the LANs where they find it without a route."""
 
 import asyncio
 import socket
 from ipaddress import ip_address
 from typing import Final
 
-from appliance.protocol.addresses import IPAddress
+from appliance.host.errors import HostError
+from appliance.host.netmon import NetworkMonitor
+from appliance.protocol.addresses import IPAddress, IPNetwork
 
 _TIMEOUT_S: Final = 3.0
 
@@ -19,3 +21,11 @@ async def addresses_of(host: str) -> tuple[IPAddress, ...]:
     except (OSError, TimeoutError):
         return ()
     return tuple({ip_address(str(entry[4][0]).partition("%")[0]) for entry in found})
+
+
+def own_lans() -> frozenset[IPNetwork]:
+    """Return the private networks that this machine is attached to; none when it cannot tell."""
+    try:
+        return NetworkMonitor("").state.value.lan_networks
+    except (OSError, HostError):
+        return frozenset()

@@ -5,7 +5,7 @@ approval stays. A granted subnet route is carried by one node, its *primary*; ex
 granted to many, because each client chooses one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_network
 from typing import Final
 
@@ -116,17 +116,24 @@ def parse_approval(
     texts: Iterable[str],
     coordinator: Iterable[IPAddress] = (),
     relays: Iterable[IPAddress] = (),
+    lans: Collection[IPNetwork] = (),
 ) -> frozenset[IPNetwork]:
-    """Read what an admin asks to approve; ``exit`` or either default route means both."""
+    """Read what an admin asks to approve; ``exit`` or either default route means both.
+
+    In its own private networks (``lans``) nodes find the coordinator without a route, and
+    elsewhere they do not find it at that address anyway: these may be approved.
+    """
     whose = {address: f"the relay's address {address}" for address in relays}
     whose |= {address: f"this coordinator's own address {address}" for address in coordinator}
     wanted: set[IPNetwork] = set()
     for text in texts:
-        wanted |= _parse_one(text.strip(), whose)
+        wanted |= _parse_one(text.strip(), whose, lans)
     return frozenset(wanted)
 
 
-def _parse_one(text: str, whose: Mapping[IPAddress, str]) -> frozenset[IPNetwork]:
+def _parse_one(
+    text: str, whose: Mapping[IPAddress, str], lans: Collection[IPNetwork]
+) -> frozenset[IPNetwork]:
     if text == "exit":
         return EXIT_ROUTES
     prefix = _strict_network(text)
@@ -134,6 +141,8 @@ def _parse_one(text: str, whose: Mapping[IPAddress, str]) -> frozenset[IPNetwork
         return EXIT_ROUTES
     if what := unroutable(prefix):
         raise _malformed(f"{prefix} cannot be a subnet route: it contains {what}.")
+    if any(prefix == lan or _lies_in(prefix, lan) for lan in lans):
+        return frozenset({prefix})
     if address := held(prefix, whose):
         raise InvalidError(
             f"{prefix} contains {whose[address]}: nodes would lose their way to it. Approve "

@@ -29,6 +29,8 @@ from appliance.coordinator.ipam import TAILNET_V4, TAILNET_V6, Pool
 from appliance.protocol.addresses import IPAddress
 
 DEFAULT_CONFIG: Final = Path("/etc/latchkey/coordinator.toml")
+SETUP_CONFIG: Final = Path("/var/lib/latchkey-coordinator-settings/coordinator.toml")
+"""What the setup page had written; counts where its owner wrote no other."""
 
 # 900 to 999 are for private relays: the vendor's own map stays below.
 FIRST_OWN_REGION: Final = 900
@@ -42,7 +44,9 @@ class TlsSettings(_Section, frozen=True, kw_only=True):
     """The certificate that nodes see; both or none."""
 
     cert: str = ""
+    """The chain, in PEM."""
     key: str = ""
+    """Its private key, in PEM."""
 
 
 class PrefixSettings(_Section, frozen=True, kw_only=True):
@@ -56,6 +60,7 @@ class RelayNodeSettings(_Section, frozen=True, kw_only=True):
     """One relay server of a region of one's own."""
 
     host: str
+    """Its name or address."""
     port: int = 443
     stun_port: int = 3478
     """-1: none."""
@@ -71,6 +76,7 @@ class RegionSettings(_Section, frozen=True, kw_only=True):
     """A region of relays that run elsewhere."""
 
     id: int
+    """From 900 to 999 for relays of one's own."""
     code: str
     name: str = ""
     nodes: tuple[RelayNodeSettings, ...]
@@ -82,8 +88,11 @@ class DerpSettings(_Section, frozen=True, kw_only=True):
     embedded: bool = True
     """Relay in this process, on the coordinator's own port."""
     region_id: int = FIRST_OWN_REGION
+    """Number of the region that the embedded relay is."""
     region_code: str = "home"
+    """Its short name."""
     region_name: str = "Latchkey"
+    """Its name for people."""
     host: str = ""
     """Default: the host of ``server_url``."""
     port: int = 0
@@ -91,7 +100,9 @@ class DerpSettings(_Section, frozen=True, kw_only=True):
     listen: str = ":8443"
     """Where ``server_url`` is plain HTTP only: the address and port of the relay's own TLS."""
     ipv4: str = ""
+    """Its address, so that nodes need no DNS for it."""
     ipv6: str = ""
+    """The same."""
     cert_name: str = ""
     """``sha256-raw:<hex>`` pins the certificate in front of the relay; stands by itself where the
     relay has its own TLS."""
@@ -101,33 +112,44 @@ class DerpSettings(_Section, frozen=True, kw_only=True):
     stun_port: int = 0
     """What nodes are told; default: the port of ``stun_listen``."""
     regions: tuple[RegionSettings, ...] = ()
+    """Relays that run elsewhere."""
 
 
 class DnsSettings(_Section, frozen=True, kw_only=True):
     """What nodes do with names."""
 
     magic_dns: bool = True
+    """Nodes look names of the mesh up."""
     nameservers: tuple[str, ...] = ()
+    """Whom nodes ask for all other names; empty: their own."""
     search_domains: tuple[str, ...] = ()
+    """Beside base_domain."""
     split: dict[str, tuple[str, ...]] = {}
+    """Name servers of single domains."""
 
 
 class Settings(_Section, frozen=True, kw_only=True):
     """The whole file."""
 
     server_url: str
+    """What nodes are told to log in to."""
     listen: str = ""
     """Address and TCP port; default: every address at the port of ``server_url`` with a
     certificate, 127.0.0.1:8080 without one."""
     state_dir: str = "/var/lib/latchkey-coordinator"
+    """Database, keys and the embedded relay's certificate."""
     admin_socket: str = "/run/latchkey-coordinator/admin.sock"
+    """Where ``latchkey admin`` asks."""
     admin_group: str = ""
     """A group whose members may administer, beside root and the user that this runs as."""
     base_domain: str = "mesh.internal"
+    """What names of nodes end in."""
     node_key_days: int = 0
     """After how many days a person's node must log in again; 0: never."""
     ephemeral_timeout_s: int = 120
+    """How long an ephemeral node may stay away before it is deleted."""
     policy_file: str = ""
+    """A file that is the policy; empty: the one that ``latchkey admin policy set`` stored."""
     verbose: bool = False
     tls: TlsSettings = TlsSettings()
     prefixes: PrefixSettings = PrefixSettings()
@@ -176,6 +198,15 @@ class Settings(_Section, frozen=True, kw_only=True):
 
 
 S = TypeVar("S", bound=_Section)
+
+
+def find_config(own: Path = DEFAULT_CONFIG, setup: Path = SETUP_CONFIG) -> Path:
+    """Return the settings file to read where none is named: the owner's own before the page's."""
+    try:
+        is_setup = setup.exists() and not own.exists()
+    except OSError:  # not for this user's eyes
+        is_setup = False
+    return setup if is_setup else own
 
 
 def load_settings(path: Path) -> Settings:

@@ -30,10 +30,12 @@ def make_private_directory(path: Path) -> None:
         ) from error
 
 
-def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Replace the file's content as a whole."""
+def write_atomic(
+    path: Path, data: bytes, mode: int = PRIVATE_FILE, group: int | None = None
+) -> None:
+    """Replace the file's content as a whole; it may belong to another group."""
     try:
-        _replace(path, data, mode)
+        _replace(path, data, mode, group)
     except OSError as error:
         raise FileProblemError(
             f"{path} cannot be written ({error.strerror}); "
@@ -67,10 +69,12 @@ def remove(path: Path) -> None:
         raise FileProblemError(f"{path} cannot be removed ({error.strerror}).") from error
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
+def _replace(path: Path, data: bytes, mode: int, group: int | None) -> None:
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if group is not None and os.fstat(file.fileno()).st_gid != group:
+                os.fchown(file.fileno(), -1, group)
             os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()

@@ -25,9 +25,7 @@ PRIVATE: Final = tuple(
 _MESH_V6: Final = ipaddress.ip_network("fd7a:115c:a1e0::/48")
 """Private by its form, but never somebody's LAN."""
 
-_TUNNEL_KINDS: Final = frozenset(
-    {"tun", "wireguard", "ipip", "sit", "gre", "ip6tnl", "vti", "xfrm"}
-)
+TUNNEL_KINDS: Final = frozenset({"tun", "wireguard", "ipip", "sit", "gre", "ip6tnl", "vti", "xfrm"})
 """Kinds of interface that lead somewhere else: what is behind them is not our LAN."""
 
 _CABLES: Final = frozenset({None, "vlan", "bond", "team", "macvlan", "ipvlan", "veth"})
@@ -38,7 +36,7 @@ _VIRTUAL_PORTS: Final = frozenset({"veth", "tun"})
 _MAX_ROUTES: Final = 1000
 """A home has a handful; a machine with the internet's table must not fill every comparison."""
 
-_LONGEST_LAN: Final = {4: 30, 6: 64}
+LONGEST_LAN: Final = {4: 30, 6: 64}
 """A longer prefix has no room for a printer: it is a link to a provider, or one host."""
 
 
@@ -129,7 +127,7 @@ class NetworkState:
         return frozenset(
             network
             for one in self.interfaces
-            if one.kind not in _TUNNEL_KINDS and (one.is_cable or one in uplinks)
+            if one.kind not in TUNNEL_KINDS and (one.is_cable or one in uplinks)
             for network in one.networks
             if _is_lan(network)
         )
@@ -257,7 +255,7 @@ def _is_network(network: IPNetwork) -> bool:
 
 def _is_lan(network: IPNetwork) -> bool:
     return (
-        network.prefixlen <= _LONGEST_LAN[network.version]
+        network.prefixlen <= LONGEST_LAN[network.version]
         and any(_contains(private, network) for private in PRIVATE)
         and not _contains(_MESH_V6, network)
     )

@@ -10,15 +10,19 @@ import msgspec
 from appliance.aio.unixclient import BrokenAnswerError, call_unix
 from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
 from appliance.localapi.types import (
+    BeCoordinator,
+    CoordinatorSettings,
     DoctorReport,
     ExitOptions,
     Failure,
     NetcheckReport,
+    Networks,
     PingReply,
     Prefs,
     Progress,
     Routes,
     Status,
+    Traffic,
     UpRequest,
 )
 
@@ -92,6 +96,27 @@ class LocalClient:
     def exit_options(self) -> ExitOptions:
         """Ask who offers to be exit node."""
         return self._call("GET", "/exit-nodes", ExitOptions)
+
+    def networks(self) -> Networks:
+        """Ask which networks this machine is attached to."""
+        return self._call("GET", "/networks", Networks)
+
+    def traffic(self) -> Traffic:
+        """Ask what went through the tunnel in the last hour."""
+        return self._call("GET", "/traffic", Traffic)
+
+    def coordinator(self) -> CoordinatorSettings:
+        """Ask whether this machine is a coordinator, or may become one."""
+        return self._call("GET", "/coordinator", CoordinatorSettings)
+
+    def be_coordinator(self, request: BeCoordinator) -> CoordinatorSettings:
+        """Make this machine a coordinator; the same again changes nothing."""
+        body = msgspec.to_builtins(request)
+        return self._call("POST", "/coordinator", CoordinatorSettings, body)
+
+    def stop_coordinator(self) -> CoordinatorSettings:
+        """Undo ``be_coordinator`` while no other node has joined."""
+        return self._call("DELETE", "/coordinator", CoordinatorSettings)
 
     def _call(
         self, method: str, path: str, kind: type[T], body: object = None, timeout_s: float = 10.0

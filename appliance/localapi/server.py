@@ -1,12 +1,14 @@
 """The Local API from the agent's side: who may call, and what each call reaches.
 
-Anyone on the machine may look; root and the operator may change. Requests from web pages
-(``Origin`` or ``Referer``) are refused, so that no page can drive the agent through a proxy.
+Anyone on the machine may look; who may change what stands beside each call. Requests from web
+pages (``Origin`` or ``Referer``) are refused, so that no page can drive the agent through a proxy.
 """
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -18,15 +20,19 @@ from appliance.aio.stream import TcpStream
 from appliance.host.unixsocket import Caller, peer_credentials
 from appliance.localapi.client import PREFIX
 from appliance.localapi.types import (
+    BeCoordinator,
+    CoordinatorSettings,
     DoctorReport,
     ExitOptions,
     Failure,
     NetcheckReport,
+    Networks,
     PingReply,
     Prefs,
     Progress,
     Routes,
     Status,
+    Traffic,
     UpRequest,
 )
 
@@ -85,19 +91,64 @@ class Backend(Protocol):
         """Examine this node, or the way to a target."""
 
 
-async def serve_local_api(sock: socket.socket, backend: Backend, operator_uid: int | None) -> None:
+class BoxBackend(Protocol):
+    """What the machine offers to its setup page beside the mesh; errors as with ``Backend``."""
+
+    def networks(self) -> Networks:
+        """Tell which networks this machine is attached to."""
+
+    def traffic(self) -> Traffic:
+        """Tell what went through the tunnel in the last hour."""
+
+    async def coordinator(self) -> CoordinatorSettings:
+        """Tell whether this machine is a coordinator, or may become one."""
+
+    async def be_coordinator(self, request: BeCoordinator) -> CoordinatorSettings:
+        """Make this machine a coordinator."""
+
+    async def stop_coordinator(self) -> CoordinatorSettings:
+        """Undo that, while no other node has joined."""
+
+
+class Role(Enum):
+    """Who calls, as far as it matters here."""
+
+    ROOT = "root"
+    OPERATOR = "operator"
+    """A person whom the settings name."""
+    PAGE = "setup page"
+    """The setup page, which asks its own visitors who they are."""
+    ANYONE = "anyone"
+    """Any other user of this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """The users who are more than anyone."""
+
+    operator_uid: int | None = None
+    page_uid: int | None = None
+
+    def role_of(self, caller: Caller) -> Role:
+        """Return what a caller is."""
+        if caller.uid == 0:
+            return Role.ROOT
+        if caller.uid == self.operator_uid:
+            return Role.OPERATOR
+        return Role.PAGE if caller.uid == self.page_uid else Role.ANYONE
+
+
+async def serve_local_api(
+    sock: socket.socket, backend: Backend, box: BoxBackend, trusted: Trusted
+) -> None:
     """Serve a listening Unix socket until cancelled."""
 
     async def on_stream(stream: TcpStream) -> None:
         caller = peer_credentials(stream.writer.get_extra_info("socket"))
-        api = _Api(backend, may_change=_may_change(caller, operator_uid))
+        api = _Api(backend, box, trusted.role_of(caller))
         await serve_http1(stream, api.answer)
 
     await serve_connections(sock, on_stream, name="local api", max_connections=64)
-
-
-def _may_change(caller: Caller, operator_uid: int | None) -> bool:
-    return caller.uid == 0 or (operator_uid is not None and caller.uid == operator_uid)
 
 
 _Call = Callable[["_Api", HttpRequest], Awaitable[msgspec.Struct]]
@@ -106,18 +157,20 @@ _Call = Callable[["_Api", HttpRequest], Awaitable[msgspec.Struct]]
 class _Api:
     """The calls of one caller."""
 
-    def __init__(self, backend: Backend, *, may_change: bool) -> None:
+    def __init__(self, backend: Backend, box: BoxBackend, role: Role) -> None:
         self._backend = backend
-        self._may_change = may_change
+        self._box = box
+        self._role = role
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
         """Serve one request."""
         if request.header("Origin") or request.header("Referer"):
             return _failure(403, "not-allowed", "Web pages may not call the agent.")
-        call = _CALLS.get((request.method, request.path))
-        if call is None:
+        entry = CALLS.get((request.method, request.path))
+        if entry is None:
             return _failure(404, "no-such-call", "The agent has no such call.")
-        if request.method != "GET" and not self._may_change:
+        call, allowed = entry
+        if self._role not in allowed:
             return _failure(403, "not-allowed", "Only root may change this. Use sudo.")
         try:
             return json_response(200, msgspec.json.encode(await call(self, request)))
@@ -164,22 +217,46 @@ class _Api:
     async def _exit_options(self, _request: HttpRequest) -> msgspec.Struct:
         return self._backend.exit_options()
 
+    async def _networks(self, _request: HttpRequest) -> msgspec.Struct:
+        return self._box.networks()
 
-_CALLS: dict[tuple[str, str], _Call] = {
-    ("GET", f"{PREFIX}/status"): _Api._status,
-    ("GET", f"{PREFIX}/prefs"): _Api._prefs,
-    ("PATCH", f"{PREFIX}/prefs"): _Api._edit_prefs,
-    ("POST", f"{PREFIX}/up"): _Api._up,
-    ("POST", f"{PREFIX}/down"): _Api._down,
-    ("POST", f"{PREFIX}/logout"): _Api._logout,
-    ("GET", f"{PREFIX}/watch"): _Api._watch,
-    ("POST", f"{PREFIX}/ping"): _Api._ping,
-    ("POST", f"{PREFIX}/netcheck"): _Api._netcheck,
-    ("GET", f"{PREFIX}/routes"): _Api._routes,
-    ("POST", f"{PREFIX}/routes/probe"): _Api._probe_routes,
-    ("POST", f"{PREFIX}/doctor"): _Api._doctor,
-    ("GET", f"{PREFIX}/exit-nodes"): _Api._exit_options,
+    async def _traffic(self, _request: HttpRequest) -> msgspec.Struct:
+        return self._box.traffic()
+
+    async def _coordinator(self, _request: HttpRequest) -> msgspec.Struct:
+        return await self._box.coordinator()
+
+    async def _be_coordinator(self, request: HttpRequest) -> msgspec.Struct:
+        return await self._box.be_coordinator(_body(request, BeCoordinator))
+
+    async def _stop_coordinator(self, _request: HttpRequest) -> msgspec.Struct:
+        return await self._box.stop_coordinator()
+
+
+_ALL: Final = frozenset(Role)
+_OWNERS: Final = frozenset({Role.ROOT, Role.OPERATOR, Role.PAGE})
+
+CALLS: Final[dict[tuple[str, str], tuple[_Call, frozenset[Role]]]] = {
+    ("GET", f"{PREFIX}/status"): (_Api._status, _ALL),
+    ("GET", f"{PREFIX}/prefs"): (_Api._prefs, _ALL),
+    ("PATCH", f"{PREFIX}/prefs"): (_Api._edit_prefs, _OWNERS),
+    ("POST", f"{PREFIX}/up"): (_Api._up, _OWNERS),
+    ("POST", f"{PREFIX}/down"): (_Api._down, _OWNERS),
+    ("POST", f"{PREFIX}/logout"): (_Api._logout, _OWNERS),
+    ("GET", f"{PREFIX}/watch"): (_Api._watch, _ALL),
+    ("POST", f"{PREFIX}/ping"): (_Api._ping, _OWNERS),
+    ("POST", f"{PREFIX}/netcheck"): (_Api._netcheck, _OWNERS),
+    ("GET", f"{PREFIX}/routes"): (_Api._routes, _ALL),
+    ("POST", f"{PREFIX}/routes/probe"): (_Api._probe_routes, _OWNERS),
+    ("POST", f"{PREFIX}/doctor"): (_Api._doctor, _OWNERS),
+    ("GET", f"{PREFIX}/exit-nodes"): (_Api._exit_options, _ALL),
+    ("GET", f"{PREFIX}/networks"): (_Api._networks, _ALL),
+    ("GET", f"{PREFIX}/traffic"): (_Api._traffic, _ALL),
+    ("GET", f"{PREFIX}/coordinator"): (_Api._coordinator, _ALL),
+    ("POST", f"{PREFIX}/coordinator"): (_Api._be_coordinator, _OWNERS),
+    ("DELETE", f"{PREFIX}/coordinator"): (_Api._stop_coordinator, _OWNERS),
 }
+"""What can be called, and by whom."""
 
 
 def _failure(status: int, code: str, message: str) -> HttpResponse:

@@ -223,8 +223,68 @@ class NetcheckReport(msgspec.Struct, frozen=True, kw_only=True):
     relay_connected: bool = False
 
 
+class NetworkFound(msgspec.Struct, frozen=True, kw_only=True):
+    """One network that this machine is attached to, and whether it may be offered to the mesh."""
+
+    interface: str
+    kind: str
+    """``ethernet``, ``wifi`` or ``other``."""
+    prefix: str
+    """In CIDR form, as prefs want it."""
+    addresses: tuple[str, ...] = ()
+    """This machine's own in it."""
+    is_uplink: bool = False
+    """The way to the internet is there."""
+    gateway: str = ""
+    """The default gateway, where it is in this network."""
+    advertisable: bool = False
+    reason: str = ""
+    """Why it is not to be offered, as one sentence."""
+
+
+class Networks(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person chooses the networks to offer from; those to offer come first."""
+
+    networks: tuple[NetworkFound, ...] = ()
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """What went through the tunnel in the last hour: bytes a step, the oldest first."""
+
+    step_s: int = 10
+    rx_bytes: tuple[int, ...] = ()
+    tx_bytes: tuple[int, ...] = ()
+
+
+class CoordinatorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether this machine is the coordinator of a mesh, and whether it may become one."""
+
+    configured: bool = False
+    """It is, by ``BeCoordinator``; it starts by itself."""
+    by_hand: bool = False
+    """It is, by a settings file of its owner's."""
+    server_url: str = ""
+    """What nodes log in to, where it was chosen."""
+    base_domain: str = ""
+    available: bool = False
+    """Whether ``BeCoordinator`` would be accepted."""
+    reason: str = ""
+    """Why it would not, as one sentence."""
+
+
+class BeCoordinator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Be the coordinator of a new mesh."""
+
+    server_url: str
+    """``http://192.168.1.2:8080``: where nodes find it; no path."""
+    base_domain: str = ""
+    """Empty: ``mesh.internal``."""
+
+
 __all__ = [
+    "BeCoordinator",
     "CheckItem",
+    "CoordinatorSettings",
     "DoctorReport",
     "ExitOption",
     "ExitOptions",
@@ -232,6 +292,8 @@ __all__ = [
     "Failure",
     "HealthItem",
     "NetcheckReport",
+    "NetworkFound",
+    "Networks",
     "PeerStatus",
     "PingReply",
     "Prefs",
@@ -239,5 +301,6 @@ __all__ = [
     "RouteStatus",
     "Routes",
     "Status",
+    "Traffic",
     "UpRequest",
 ]

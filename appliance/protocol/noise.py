@@ -20,11 +20,11 @@ from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_encrypt,
 )
 from nacl.exceptions import CryptoError
-from noise.noise_protocol import NoiseProtocol
 
 from appliance.protocol.errors import ProtocolError
 from appliance.protocol.keys import MachinePrivate, MachinePublic
 from appliance.protocol.noise_backend import SodiumBackend, X25519KeyPair
+from appliance.protocol.noise_library import NoiseProtocol
 
 MESSAGE_1_SIZE: Final = 96
 MESSAGE_2_SIZE: Final = 48

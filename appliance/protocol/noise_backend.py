@@ -14,7 +14,8 @@ from nacl.bindings import (
     crypto_scalarmult,
     crypto_scalarmult_base,
 )
-from noise.backends.noise_backend import NoiseBackend
+
+from appliance.protocol.noise_library import NoiseBackend
 
 
 class X25519KeyPair:

@@ -24,12 +24,7 @@ _log = logging.getLogger(__name__)
 
 def main(argv: list[str] | None = None) -> int:
     """Run the relay until SIGTERM or SIGINT; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="latchkey relay", description="Carries packets between nodes without a direct path."
-    )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--verbose", action="store_true", help="log every connection")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if options.verbose else logging.INFO,
         format="%(levelname)s %(name)s: %(message)s",
@@ -46,6 +41,18 @@ def main(argv: list[str] | None = None) -> int:
         _log.error("%s", error)
         return ExitStatus.STATE_UNUSABLE
     return ExitStatus.OK
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of ``latchkey relay``."""
+    root = argparse.ArgumentParser(
+        prog="latchkey relay", description="Carries packets between nodes without a direct path."
+    )
+    root.add_argument(
+        "--config", type=Path, required=True, metavar="FILE", help="the settings file"
+    )
+    root.add_argument("--verbose", action="store_true", help="log every connection")
+    return root
 
 
 async def _serve(settings: RelaySettings, notifier: Notifier) -> None:

@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
+from appliance.aio.connect import in_plain_words
 from appliance.aio.names import look_up
 from appliance.aio.tls import client_context
 from appliance.protocol.addresses import IPAddress
@@ -189,7 +190,8 @@ async def open_link(
     except TimeoutError:
         raise RelayError(f"Relay {node.host_name} did not answer in {CONNECT_S:.0f} s.") from None
     except (OSError, ProtocolError, ValueError, OverflowError) as error:
-        raise RelayError(f"Relay {node.host_name} cannot be reached: {error}.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise RelayError(f"Relay {node.host_name} cannot be reached: {reason}.") from None
     if link.closed.done():
         raise RelayError(f"Relay {node.host_name} refused us: {link.closed.result()}.")
     return link
@@ -237,7 +239,7 @@ async def dial(node: DerpNode, open_socket: OpenSocket) -> socket.socket:
             failure = OSError(f"no answer from {address}")
         except OSError as error:
             sock.close()
-            failure = error
+            failure = in_plain_words(error)
         except BaseException:
             sock.close()
             raise

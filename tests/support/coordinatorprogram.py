@@ -4,6 +4,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,8 +33,8 @@ class CoordinatorProgram:
         self.socket = directory / "admin.sock"
         self.log = directory / "coordinator.log"
         self.admin = AdminClient(self.socket)
-        self._config = directory / "coordinator.toml"
-        self._config.write_text(
+        self.config = directory / "coordinator.toml"
+        self.config.write_text(
             f"""
             server_url = "{self.url}"
             listen = "127.0.0.1:{self.port}"
@@ -47,10 +49,11 @@ class CoordinatorProgram:
         )
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         """Start it and wait until it answers."""
         latchkey = "import sys; from appliance.__main__ import main; sys.exit(main())"
-        command = [sys.executable, "-c", latchkey, "coordinator", "--config", str(self._config)]
+        command = [sys.executable, "-c", latchkey, "coordinator", "--config", str(self.config)]
+        command += flags
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + _START_TIMEOUT_S
@@ -65,6 +68,17 @@ class CoordinatorProgram:
         while text not in self.log.read_text():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no {text!r} in the log:\n{self.log.read_text()}")
+            time.sleep(0.02)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait until something holds; meanwhile it may be away."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            with suppress(AdminApiError):
+                if condition():
+                    return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"waited in vain:\n{self.log.read_text()}")
             time.sleep(0.02)
 
     def kill(self) -> None:

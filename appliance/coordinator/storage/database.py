@@ -44,6 +44,12 @@ from appliance.exit_status import ExitStatus
 from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.errors import ProtocolError
 
+_PRAGMAS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "busy_timeout = 5000",
+)
 _COUNTERS: Final = ("last_user_id", "last_node_id", "last_address")
 
 R = TypeVar("R")
@@ -107,13 +113,12 @@ def _engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(dbapi_connection: Any, _record: object) -> None:
         dbapi_connection.isolation_level = None  # we say BEGIN ourselves, also before DDL
-        for pragma in (
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            "busy_timeout = 5000",
-        ):
-            dbapi_connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in _PRAGMAS:
+                dbapi_connection.execute(f"PRAGMA {pragma}")
+        except BaseException:  # not a database: nobody else knows of the connection yet
+            dbapi_connection.close()
+            raise
 
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:

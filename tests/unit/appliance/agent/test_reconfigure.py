@@ -1,7 +1,9 @@
 """Names are part of one step: address, port, filter and resolver follow from the same inputs."""
 
+import pytest
+
 from appliance.agent.plan.inputs import Inputs
-from appliance.agent.reconfigure import reconfigure
+from appliance.agent.reconfigure import close_the_door, reconfigure
 from appliance.agent.rooms import Rooms
 from appliance.dataplane.fake import FakeDataplane
 from appliance.dns.config import STUB_V4
@@ -56,3 +58,16 @@ async def test_the_filter_opens_the_port_that_peers_are_told() -> None:
     assert world.gateway.config.exit_dns_port == PORT == world.peerapi.port.value
     await world.apply(inputs(ME, HOME))
     assert world.gateway.config.exit_dns_port == 0
+
+
+@pytest.mark.parametrize("lan_access", [True, False])
+async def test_the_closed_door_lets_the_lan_be_discovered_only_where_that_is_allowed(
+    lan_access: bool,
+) -> None:
+    world = World()
+    await close_the_door(
+        world.rooms, "mesh0", 41641, 1, frozenset(), lan_access=lan_access, hold_dns=True
+    )
+    assert world.gateway.config is not None
+    assert world.gateway.config.use_exit
+    assert world.gateway.config.lan_access is lan_access

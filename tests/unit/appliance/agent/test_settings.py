@@ -40,3 +40,12 @@ def test_a_bad_file_is_refused_with_a_hint(tmp_path: Path, text: str, hint: str)
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AgentError, match="cannot be read"):
         settings("--config", str(tmp_path / "absent.toml"))
+
+
+def test_paths_are_read_as_paths(tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text('coordinator_settings = "/a/c.toml"\nsetup_page_user = "page"\n')
+    read = settings("--config", str(config), "--coordinator-socket", "/b/admin.sock")
+    assert read.coordinator_settings == Path("/a/c.toml")
+    assert read.coordinator_socket == Path("/b/admin.sock")
+    assert read.setup_page_user == "page"

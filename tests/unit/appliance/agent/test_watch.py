@@ -1,6 +1,8 @@
 """The watch with a gateway in memory; what would be sent is answered by the test."""
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -11,7 +13,9 @@ from appliance.agent.plan.gateway import plan_gateway
 from appliance.agent.plan.inputs import Inputs
 from appliance.agent.routefacts import EXIT
 from appliance.agent.watch import Watch
+from appliance.gateway.config import Flow
 from appliance.gateway.fake import FakeGateway
+from appliance.gateway.profile import Setting
 from appliance.host.probe import SILENCE, Answer, Outcome
 from appliance.protocol.addresses import IPAddress
 from tests.support.netmaps import DEFAULTS, LAN, inputs, node
@@ -115,3 +119,58 @@ async def test_what_is_disconnected_is_forgotten(monkeypatch: pytest.MonkeyPatch
     watch.forget()
     assert watch.sight.gateway is None
     assert not watch.routes(GIVEN)[0].serving.ok
+
+
+class Counting(FakeGateway):
+    """Counts the looks that cost something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks: list[str] = []
+
+    async def flows(self) -> tuple[Flow, ...]:
+        self.looks.append("flows")
+        return await super().flows()
+
+    async def profile(self) -> tuple[Setting, ...]:
+        self.looks.append("profile")
+        return await super().profile()
+
+
+async def looks_during(seconds: float, given: Inputs, monkeypatch: pytest.MonkeyPatch) -> Counting:
+    """What the watch looked at in so many hundredths of its usual time."""
+    monkeypatch.setattr(module, "echo", Network(HOST).echo)
+    monkeypatch.setattr(module, "read_connections", list)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    gateway = Counting()
+    await gateway.apply(plan_gateway(given))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await Watch(gateway, "latchkey0").run(lambda: given)
+    return gateway
+
+
+async def test_connections_are_read_by_those_who_serve_a_route_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert (await looks_during(0.1, GIVEN, monkeypatch)).looks == ["profile"]
+
+
+async def test_until_its_routes_are_proven_a_router_looks_often_at_connections_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    served = inputs(node(1, "me", LAN), advertise_routes=(str(LAN),))
+    gateway = await looks_during(0.2, served, monkeypatch)
+    assert gateway.looks[:3] == ["profile", "flows", "flows"]
+
+
+async def test_a_router_whose_routes_are_proven_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = inputs(node(1, "me", LAN), advertise_routes=(str(LAN),))
+    flow = Flow(ip_address("100.64.0.2"), HOST, 6, 80, answered=True)
+    monkeypatch.setattr(FakeGateway, "flows", lambda _: _returned((flow,)))
+    gateway = await looks_during(0.1, served, monkeypatch)
+    assert gateway.looks == ["profile", "flows"]
+
+
+async def _returned(flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+    return flows

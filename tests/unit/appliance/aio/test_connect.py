@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import socket
 
 import pytest
@@ -124,3 +126,11 @@ async def test_the_slower_attempt_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 def test_families_alternate_beginning_with_the_resolvers_choice() -> None:
     found = [("2001:db8::1", 1), ("2001:db8::2", 1), ("192.0.2.1", 1)]
     assert [ip for ip, _ in _interleave(found)] == ["2001:db8::1", "192.0.2.1", "2001:db8::2"]
+
+
+async def test_a_refusal_is_said_in_the_kernels_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError) as caught:
+        await connect_tcp("127.0.0.1", port)
+    assert caught.value.strerror == os.strerror(errno.ECONNREFUSED)

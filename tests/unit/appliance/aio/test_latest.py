@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import aclosing
 
 from appliance.aio.latest import Latest
 
@@ -6,27 +7,27 @@ from appliance.aio.latest import Latest
 async def test_a_late_reader_gets_the_present_value_at_once() -> None:
     latest = Latest("old")
     latest.set("new")
-    assert await anext(latest.changes()) == "new"
+    async with aclosing(latest.changes()) as changes:
+        assert await anext(changes) == "new"
     assert latest.value == "new"
 
 
 async def test_a_reader_wakes_up_for_a_change() -> None:
     latest = Latest(1)
-    changes = latest.changes()
-    assert await anext(changes) == 1
-    async with asyncio.TaskGroup() as tasks:
+    async with aclosing(latest.changes()) as changes, asyncio.TaskGroup() as tasks:
+        assert await anext(changes) == 1
         following = tasks.create_task(anext(changes), name="reader")
         await asyncio.sleep(0)
         assert not following.done()
         latest.set(2)
+        await following
     assert following.result() == 2
 
 
 async def test_nobody_wakes_up_for_an_equal_value() -> None:
     latest = Latest((1, 2))
-    changes = latest.changes()
-    await anext(changes)
-    async with asyncio.TaskGroup() as tasks:
+    async with aclosing(latest.changes()) as changes, asyncio.TaskGroup() as tasks:
+        await anext(changes)
         following = tasks.create_task(anext(changes), name="reader")
         await asyncio.sleep(0)
         latest.set((1, 2))
@@ -34,16 +35,17 @@ async def test_nobody_wakes_up_for_an_equal_value() -> None:
         await asyncio.sleep(0)
         assert not following.done()
         latest.set((3,))
+        await following
     assert following.result() == (3,)
 
 
 async def test_a_slow_reader_misses_what_was_in_between() -> None:
     latest = Latest(0)
-    changes = latest.changes()
-    assert await anext(changes) == 0
-    for value in range(1, 10):
-        latest.set(value)
-    assert await anext(changes) == 9
+    async with aclosing(latest.changes()) as changes:
+        assert await anext(changes) == 0
+        for value in range(1, 10):
+            latest.set(value)
+        assert await anext(changes) == 9
 
 
 async def test_several_readers_all_get_the_change() -> None:

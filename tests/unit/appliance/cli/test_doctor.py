@@ -41,7 +41,8 @@ def test_an_agent_that_does_not_run_gets_the_same_settings() -> None:
     options = argparse.Namespace(config=None, state_dir="/x", interface="mesh0")
     command = agent_command(options, "--clean-up")
     assert command[0] == sys.executable
-    assert command[3:] == ["agent", "--clean-up", "--state-dir", "/x", "--interface", "mesh0"]
+    assert (Path(command[3]) / "appliance" / "__main__.py").exists()
+    assert command[4:] == ["agent", "--clean-up", "--state-dir", "/x", "--interface", "mesh0"]
 
 
 def test_without_an_agent_it_says_what_it_can(

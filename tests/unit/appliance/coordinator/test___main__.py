@@ -160,3 +160,18 @@ def test_a_broken_policy_is_not_taken_over_and_a_mended_one_is(tmp_path: Path) -
 def test_only_its_own_user_may_open_the_admin_socket(tmp_path: Path) -> None:
     with CoordinatorProgram(tmp_path) as program:
         assert program.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_settings_that_are_followed_are_read_again_and_end_it_when_they_go(tmp_path: Path) -> None:
+    program = CoordinatorProgram(tmp_path)
+    program.start("--follow-config")
+    try:
+        moved = program.config.read_text().replace("mesh.test", "home.test")
+        (tmp_path / "new").write_text(moved)
+        (tmp_path / "new").replace(program.config)
+        program.wait_until(lambda: program.admin.status().base_domain == "home.test")
+        program.config.unlink()
+        assert program.process is not None
+        assert program.process.wait(10) == ExitStatus.OK
+    finally:
+        program.kill()

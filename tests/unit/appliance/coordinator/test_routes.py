@@ -156,3 +156,11 @@ def test_what_is_served_can_be_used_now() -> None:
         assert routes.served(state, state.nodes[1]) == nets()
     silent = replace(both, silent=frozenset({1}))
     assert routes.served(silent, silent.nodes[1]) == nets()
+
+
+def test_in_its_own_lan_nodes_find_the_coordinator_without_a_route() -> None:
+    own, lans = [ip_address("192.168.1.2")], nets(LAN)
+    assert routes.parse_approval([LAN], own, own, lans) == nets(LAN)
+    assert routes.parse_approval(["192.168.1.0/28"], own, (), lans) == nets("192.168.1.0/28")
+    with pytest.raises(InvalidError, match="own address"):
+        routes.parse_approval(["192.168.0.0/16"], own, (), lans)

@@ -5,10 +5,24 @@ from pathlib import Path
 import pytest
 
 from appliance.coordinator.errors import SettingsError
-from appliance.coordinator.settings import load_settings, parse_listen, parse_settings
+from appliance.coordinator.settings import (
+    find_config,
+    load_settings,
+    parse_listen,
+    parse_settings,
+)
 from appliance.exit_status import ExitStatus
 
 URL = 'server_url = "https://vpn.example.org"\n'
+
+
+def test_the_owners_file_goes_before_the_one_of_the_setup_page(tmp_path: Path) -> None:
+    own, setup = tmp_path / "own.toml", tmp_path / "setup.toml"
+    assert find_config(own, setup) == own, "which its error then names"
+    setup.touch()
+    assert find_config(own, setup) == setup
+    own.touch()
+    assert find_config(own, setup) == own
 
 
 def test_an_address_is_enough_to_begin_with() -> None:

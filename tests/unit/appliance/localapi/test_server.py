@@ -11,20 +11,25 @@ from typing import Any
 
 import pytest
 
-from appliance.host.unixsocket import listen_unix
+from appliance.host.unixsocket import Caller, listen_unix
 from appliance.localapi.client import LocalClient
 from appliance.localapi.errors import AgentNotRunningError, LocalApiError, NotAllowedError
-from appliance.localapi.server import BackendError, serve_local_api
+from appliance.localapi.server import CALLS, BackendError, Role, Trusted, serve_local_api
 from appliance.localapi.types import (
+    BeCoordinator,
+    CoordinatorSettings,
     DoctorReport,
     ExitOption,
     ExitOptions,
     NetcheckReport,
+    NetworkFound,
+    Networks,
     PingReply,
     Prefs,
     Progress,
     Routes,
     Status,
+    Traffic,
     UpRequest,
 )
 
@@ -78,12 +83,33 @@ class FakeBackend:
         return DoctorReport(target=target, verdict="fine")
 
 
+class FakeBox:
+    def networks(self) -> Networks:
+        return Networks(
+            networks=(NetworkFound(interface="eth0", kind="wifi", prefix="10.0.0.0/8"),)
+        )
+
+    def traffic(self) -> Traffic:
+        return Traffic(rx_bytes=(1, 2), tx_bytes=(3, 4))
+
+    async def coordinator(self) -> CoordinatorSettings:
+        return CoordinatorSettings(available=True)
+
+    async def be_coordinator(self, request: BeCoordinator) -> CoordinatorSettings:
+        return CoordinatorSettings(configured=True, server_url=request.server_url)
+
+    async def stop_coordinator(self) -> CoordinatorSettings:
+        raise BackendError("conflict", "Other nodes have joined.")
+
+
 @asynccontextmanager
 async def served(path: Path) -> AsyncIterator[tuple[LocalClient, FakeBackend]]:
     backend = FakeBackend()
     sock = listen_unix(path, 0o666)
     async with asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(serve_local_api(sock, backend, os.getuid()), name="server")
+        server = tasks.create_task(
+            serve_local_api(sock, backend, FakeBox(), Trusted(os.getuid())), name="server"
+        )
         yield LocalClient(path), backend
         server.cancel()
 
@@ -107,6 +133,32 @@ async def test_every_call_reaches_the_backend(tmp_path: Path) -> None:
         assert (await call(client.doctor, "a b")).target == "a b"
         with pytest.raises(LocalApiError, match="No route is"):
             await call(client.probe_routes, "10.0.0.0/8")
+
+
+async def test_what_a_box_is_asked_reaches_the_backend_too(tmp_path: Path) -> None:
+    async with served(tmp_path / "sock") as (client, _):
+        call = asyncio.to_thread
+        assert (await call(client.networks)).networks[0].kind == "wifi"
+        assert (await call(client.traffic)).tx_bytes == (3, 4)
+        assert (await call(client.coordinator)).available
+        request = BeCoordinator(server_url="http://192.168.1.2:8080")
+        assert (await call(client.be_coordinator, request)).server_url == request.server_url
+        with pytest.raises(LocalApiError, match="have joined") as caught:
+            await call(client.stop_coordinator)
+        assert caught.value.code == "conflict"
+
+
+def test_each_user_has_one_role() -> None:
+    trusted = Trusted(operator_uid=1000, page_uid=990)
+    roles = {uid: trusted.role_of(Caller(1, uid, uid)) for uid in (0, 1000, 990, 33)}
+    assert roles == {0: Role.ROOT, 1000: Role.OPERATOR, 990: Role.PAGE, 33: Role.ANYONE}
+    assert Trusted().role_of(Caller(1, 990, 990)) is Role.ANYONE
+
+
+def test_anyone_may_look_and_nobody_but_owners_may_change() -> None:
+    owners = {Role.ROOT, Role.OPERATOR, Role.PAGE}
+    for (method, path), (_, allowed) in CALLS.items():
+        assert allowed == (set(Role) if method == "GET" else owners), path
 
 
 async def test_a_refusal_keeps_its_code_and_sentence(tmp_path: Path) -> None:
