@@ -12,7 +12,7 @@ import appliance
 from appliance.protocol import keys
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("appliance",)
+PACKAGES = ("appliance", "webui")
 TESTS = ROOT / "tests" / "unit"
 
 

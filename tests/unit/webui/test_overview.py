@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from appliance.adminapi.errors import NotAllowedError
+from appliance.localapi.types import Fact, PeerStatus, Prefs, RouteStatus, Status
+from tests.support.webtexts import speaking
+from tests.support.webui import FakeAdmin
+from webui.overview import exit_sentence, look_up
+
+
+@pytest.fixture(autouse=True)
+def speaking_english() -> Iterator[None]:
+    with speaking("en"):
+        yield
+
+
+def sentence(prefs: dict[str, Any], *routes: RouteStatus, **peer: Any) -> str:
+    peers = {"k": PeerStatus(dns_name="cabin.mesh.", **peer)} if peer else {}
+    status = Status(version="1", backend_state="Running", routes=routes, peers=peers)
+    return exit_sentence(status, Prefs(**prefs))
+
+
+def own_exit(*, serving: bool) -> RouteStatus:
+    yes, fact = Fact(ok=True), Fact(ok=serving)
+    return RouteStatus(prefix="exit", advertised=yes, approved=fact, serving=fact, proven=fact)
+
+
+def test_the_way_to_the_internet_is_one_sentence() -> None:
+    assert "is no exit node" in sentence({})
+    offered = {"advertise_exit_node": True}
+    assert "not yet one" in sentence(offered, own_exit(serving=False))
+    assert "from here" in sentence(offered, own_exit(serving=True))
+    assert "through cabin" in sentence({"exit_node": "cabin"}, exit_node=True)
+    assert "held back" in sentence({"exit_node": "cabin"}, exit_node=False)
+
+
+def test_without_a_coordinator_here_there_is_no_registry_and_no_trouble() -> None:
+    found = look_up(FakeAdmin(running=False))
+    assert (found.here, found.trouble) == (False, None)
+
+
+def test_a_coordinator_that_refuses_is_trouble() -> None:
+    found = look_up(FakeAdmin(running=True, broken=NotAllowedError("You may not.")))
+    assert not found.here
+    assert found.trouble is not None
