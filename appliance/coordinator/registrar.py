@@ -24,6 +24,16 @@ _log = logging.getLogger(__name__)
 MAX_WAITING: Final = 512
 """Registrations that wait for an admin on an open connection; more are told to ask again."""
 
+TURNED_AWAY_S: Final = 300.0
+"""So soon a device that an admin turned away does not wait again, unless it has a key: stock
+clients ask again at once."""
+MAX_TURNED_AWAY: Final = 512
+"""The oldest is forgotten first."""
+
+_TURNED_AWAY: Final = (
+    "An admin turned this device away. Ask again in five minutes, or log in with a pre-auth key."
+)
+
 
 @dataclass(slots=True)
 class _Verdict:
@@ -43,6 +53,8 @@ class Registrar:
         self._clock = clock
         self._pending = PendingTable()
         self._verdicts: dict[str, _Verdict] = {}
+        self._turned_away: dict[MachinePublic, float] = {}
+        """Until when."""
         self._waiting = 0
 
     async def register(
@@ -81,8 +93,12 @@ class Registrar:
 
     def reject(self, entry_id: str) -> None:
         """Turn a waiting node away."""
-        self._entry(entry_id)
+        entry = self._entry(entry_id)
         self._pending.take(entry_id, _now())
+        self._turned_away.pop(entry.machine_key, None)
+        self._turned_away[entry.machine_key] = _now() + TURNED_AWAY_S
+        if len(self._turned_away) > MAX_TURNED_AWAY:
+            del self._turned_away[next(iter(self._turned_away))]
         self._decide(entry_id, rejected=True)
 
     async def _register(
@@ -137,6 +153,8 @@ class Registrar:
         return self._success(request)
 
     async def _ask(self, machine_key: MachinePublic, request: RegisterRequest) -> RegisterResponse:
+        if self._turned_away.get(machine_key, 0.0) > _now():
+            raise RefusedError(_TURNED_AWAY)
         entry = self._pending.of_machine(machine_key, _now())
         if entry is None or entry.node_key != request.node_key:
             entry = self._enter(machine_key, request)
@@ -170,7 +188,7 @@ class Registrar:
         finally:
             self._waiting -= 1
         if verdict.rejected:
-            raise RefusedError("An admin turned this device away.")
+            raise RefusedError(_TURNED_AWAY)
         return await self._register(machine_key, request)
 
     def _entry(self, entry_id: str) -> Pending:

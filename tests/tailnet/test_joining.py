@@ -125,6 +125,10 @@ async def test_a_device_that_is_turned_away_is_told_so() -> None:
         assert "turned this device away" in (await waiting).error
         with pytest.raises(NotFoundError):
             await realm.coordinator.admin.reject_pending("gone")
+        # It does not stand among those that wait a moment later; others may.
+        assert "turned this device away" in (await node.register()).error
+        assert (await realm.coordinator.admin.pending()).pending == ()
+        assert (await (await realm.node(2)).register()).auth_url
 
 
 async def test_a_followup_from_before_a_restart_gets_a_new_page() -> None:
