@@ -4,6 +4,7 @@ systemd hands the listening socket over; without one, name an address with ``--b
 the page itself are in /etc/latchkey/webui.toml, or in the file that LATCHKEY_WEBUI_CONFIG names.
 """
 
+import gc
 import logging
 import os
 import socket
@@ -78,6 +79,8 @@ def when_ready(server: Any) -> None:
             listener.sock.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", STALL_S, 0))
     server.log.error_log.addFilter(_is_worth_a_line)
     _compile_templates(server.app.wsgi().jinja_env)
+    gc.collect()
+    gc.freeze()  # the collector never writes to what the workers share, so it stays shared
 
 
 def _compile_templates(environment: Environment) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.bench.report import RESULTS, Figure, Row, table
 
-NAMES: Final = ("relay", "datapath", "join", "memory", "coordinator", "gateway")
+NAMES: Final = ("relay", "datapath", "join", "memory", "coordinator", "gateway", "box")
 
 
 def main(names: list[str]) -> int:

@@ -199,3 +199,17 @@ def test_an_origin_is_compared_with_scheme_host_and_port() -> None:
     assert is_same_origin("https://box", "box", "https")
     assert not is_same_origin("ftp://box", "box", "http")
     assert not is_same_origin("http://", "box", "http")
+
+
+@pytest.mark.parametrize("host", ["x" * 300, "x" * 64 + ".local", "a..b"])
+def test_a_host_that_can_be_no_name_gets_a_plain_answer(tmp_path: Path, host: str) -> None:
+    reply = make_page(tmp_path).browser().get("/claim", headers={"Host": host})
+    assert reply.status_code == 400
+    assert reply.mimetype == "text/plain"
+
+
+def test_the_opener_policy_is_for_https_where_browsers_heed_it(tmp_path: Path) -> None:
+    browser = make_page(tmp_path).browser()
+    over_https = browser.get("/claim", base_url="https://localhost")
+    assert over_https.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert "Cross-Origin-Opener-Policy" not in browser.get("/claim").headers

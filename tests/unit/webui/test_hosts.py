@@ -96,6 +96,11 @@ def test_a_name_is_read_from_a_host() -> None:
     assert name_of("a b") is None
 
 
+@pytest.mark.parametrize("host", ["x" * 64, "x" * 300, "a..b", ".", "ä.example"])
+def test_what_can_be_no_name_is_none(host: str) -> None:
+    assert name_of(host) is None
+
+
 def test_this_machine_has_an_address() -> None:
     assert ip_address("127.0.0.1") in observe_known().addresses
 

@@ -1,13 +1,22 @@
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.adminapi.errors import NotAllowedError
-from appliance.localapi.types import Fact, PeerStatus, Prefs, RouteStatus, Status
+from appliance.localapi.types import (
+    CoordinatorSettings,
+    Fact,
+    PeerStatus,
+    Prefs,
+    RouteStatus,
+    Status,
+)
 from tests.support.webtexts import speaking
-from tests.support.webui import FakeAdmin
-from webui.overview import exit_sentence, look_up
+from tests.support.webui import FakeAdmin, make_page
+from webui.overview import exit_sentence, look_up, registry_of
+from webui.services import services
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +54,22 @@ def test_a_coordinator_that_refuses_is_trouble() -> None:
     found = look_up(FakeAdmin(running=True, broken=NotAllowedError("You may not.")))
     assert not found.here
     assert found.trouble is not None
+
+
+@pytest.mark.parametrize("role", [{"configured": True}, {"by_hand": True}])
+def test_a_coordinator_of_our_own_that_does_not_run_is_trouble(
+    tmp_path: Path, role: dict[str, bool]
+) -> None:
+    page = make_page(tmp_path)
+    page.local.own_coordinator = CoordinatorSettings(**role)
+    with page.app.app_context():
+        found = registry_of(services())
+    assert not found.here
+    assert found.trouble is not None
+    assert "not running" in found.trouble.sentence
+
+
+def test_where_none_was_wanted_its_absence_is_no_trouble(tmp_path: Path) -> None:
+    page = make_page(tmp_path)
+    with page.app.app_context():
+        assert registry_of(services()).trouble is None

@@ -165,3 +165,7 @@ def test_every_page_has_its_stream(page: Page, path: str) -> None:
     next(chunks)
     assert next(chunks).decode().startswith("event: part")
     reply.close()
+
+
+def test_what_can_be_no_number_of_a_device_is_no_page(page: Page) -> None:
+    assert post(page.signed_in(), "/devices/waiting/a%20b/reject", {}).status_code == 404
