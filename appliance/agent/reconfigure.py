@@ -20,12 +20,13 @@ async def close_the_door(
     fwmark: int,
     lan: frozenset[IPNetwork] | None,
     *,
+    lan_access: bool = False,
     hold_dns: bool = False,
 ) -> None:
     """Let nothing in from a tunnel yet to come, unless an earlier run's filter stands.
 
-    With an exit node in use nothing gets out either, but to ``lan``; None: no exit node. DNS does
-    not even get there with ``hold_dns``.
+    With an exit node in use nothing gets out either, but to ``lan``; None: no exit node. Discovery
+    on the LAN is let out with ``lan_access``; DNS does not even get to ``lan`` with ``hold_dns``.
     """
     status = await rooms.gateway.observe()
     if status.ruleset and (lan is None or status.routes >= DEFAULT_ROUTES):
@@ -38,6 +39,7 @@ async def close_the_door(
             fwmark=fwmark,
             local_networks=lan or frozenset(),
             use_exit=lan is not None,
+            lan_access=lan_access,
             hold_dns=hold_dns and lan is not None,
         )
     )

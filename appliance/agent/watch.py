@@ -1,7 +1,11 @@
-"""Looks at the machine and at the routes every few seconds, and remembers what it saw.
+"""Looks at the machine and at the routes now and then, and remembers what it saw.
 
 The gateway is observed, peers' connections through us are counted as proofs, and the routes that
 this node uses are probed, rarely and with few packets. ``Agent.status`` reads the outcome.
+
+A look costs up to 25 ms, most of it the kernel's walk through its table of connections. So it is
+taken every few seconds only while a route that is to serve is not proven yet; what changes is told
+by a kick, and the gateway's guard repairs without being asked.
 """
 
 import asyncio
@@ -13,7 +17,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from appliance.agent.plan.inputs import Inputs
-from appliance.agent.plan.routes import exit_node_of
+from appliance.agent.plan.routes import approved_routes, exit_node_of, serves_exit
 from appliance.agent.probes import (
     PORTS,
     TIMEOUT_S,
@@ -48,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 LOOK_S: Final = 10.0
 """The kernel remembers an answered ping for 30 s, other connections longer: none is missed."""
+CALM_S: Final = 60.0
+"""While no proof is missing: as often as the gateway looks at the settings that it keeps."""
 SOON_S: Final = 0.5
 """After a change the machine and the paths get a moment to settle."""
 
@@ -65,6 +71,7 @@ class Watch:
         self._schedule = Schedule()
         self._known: dict[RouteKey, IPAddress] = {}
         self._kick = asyncio.Event()
+        self._calm_until = 0.0
         self.sight = RouteSight()
         self.settings: tuple[Setting, ...] = ()
         """The host profile."""
@@ -92,32 +99,58 @@ class Watch:
     async def run(self, inputs: Callable[[], Inputs | None]) -> None:
         """Look and probe until cancelled."""
         clock = asyncio.get_running_loop().time
+        self._calm_until = clock()
         while True:
             present = inputs()
             if present is not None:
-                await self.look(present)
+                await self._look_or_glance(present, clock())
                 await self._probe_due(present, clock)
+            pause_s = LOOK_S if present is None or self._lacks_proof(present) else CALM_S
             try:
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(pause_s):
                     await self._kick.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(SOON_S)
             self._kick.clear()
+            self._calm_until = clock()
 
     async def look(self, inputs: Inputs) -> None:
-        """Observe the gateway, and the connections that peers have through it."""
+        """Observe the gateway and its host, and the connections that peers have through it."""
         try:
-            status = await self._gateway.observe()
-            flows = await self._gateway.flows()
             self.settings = await self._gateway.profile()
+            await self._glance(inputs)
         except (GatewayError, HostError) as error:
             _log.warning("The gateway cannot be observed: %s", error)
+
+    async def _look_or_glance(self, inputs: Inputs, now: float) -> None:
+        if now >= self._calm_until:
+            self._calm_until = now + CALM_S
+            await self.look(inputs)
             return
+        try:
+            await self._glance(inputs)
+        except (GatewayError, HostError) as error:
+            _log.warning("The gateway cannot be observed: %s", error)
+
+    async def _glance(self, inputs: Inputs) -> None:
+        """Look for what makes a route serve, or proves it."""
+        status = await self._gateway.observe()
+        serves = bool(approved_routes(inputs)) or serves_exit(inputs)
+        flows = await self._gateway.flows() if serves else ()
         self.sight = replace(self.sight, gateway=status)
         self._take(proofs_of_flows(inputs, flows, inputs.now))
         if inputs.prefs.accept_routes:
             self._take(proofs_of_connections(inputs, read_connections(), inputs.now))
+
+    def _lacks_proof(self, inputs: Inputs) -> bool:
+        """Whether a route that is to serve, ours or one that this node uses, is not proven."""
+        return any(
+            route.approved.ok
+            and not route.proven.ok
+            and (not route.router or route.prefix == EXIT or inputs.prefs.accept_routes)
+            for route in self.routes(inputs)
+        )
 
     async def probe(
         self, inputs: Inputs, wanted: Iterable[RouteKey], hosts: Iterable[IPAddress] = ()

@@ -34,6 +34,12 @@ from appliance.gateway.routes import PROTOCOL, TABLE, plan_routes, plan_rules
 from appliance.gateway.ruleset import CT_TO_US, plan_ruleset
 from appliance.gateway.ruleset import TABLE as FILTER_TABLE
 from appliance.gateway.settings import Settings
+from appliance.gateway.shortcut import (
+    Shortcut,
+    ShortcutKeeper,
+    forwards_for_others,
+    plan_shortcut,
+)
 from appliance.host import monitor, sysctl
 from appliance.host.capabilities import CAP_NET_ADMIN, has_capability
 from appliance.host.errors import HostError
@@ -74,6 +80,7 @@ class LinuxGateway:
         """Take the file in which changed kernel settings are remembered until they are undone."""
         self._settings = Settings(settings_record)
         self._neighbours = Neighbours(settings_record.with_suffix(".neighbours.json"))
+        self._shortcut = ShortcutKeeper()
         self._loaded: _Loaded | None = None
         self._judged: GatewayConfig | None = None
         self._cuts = False
@@ -132,6 +139,7 @@ class LinuxGateway:
         async with self._lock:
             self._config = self._loaded = self._judged = None
             await self._neighbours.clean_up()
+            self._shortcut.forget()  # it goes with the table
             await _to_its_end(self._remove_rest)
             if nft.identify() is not None:
                 await nft.load(render_removal(FILTER_TABLE))
@@ -155,14 +163,62 @@ class LinuxGateway:
                 if (config := self._config) is not None:
                     await _to_its_end(partial(self._apply_settings, config))
                     await self._neighbours.apply(_passage(config))
+                    await self._keep_shortcut(config)
             await asyncio.sleep(REPAIR_PAUSE_S)
 
     async def _apply(self, config: GatewayConfig) -> bool:
+        if config != self._judged:
+            await self._close_shortcut()
         loaded = await self._load_ruleset(config)
         await self._cut_revoked(config)
         changed = await _to_its_end(lambda: self._apply_rest(config))
         opened = await self._neighbours.apply(_passage(config))
+        await self._keep_shortcut(config)
         return loaded or changed or opened
+
+    async def _close_shortcut(self) -> None:
+        """Have established connections go by our rules again, before these change."""
+        if self._shortcut.present is None or not self._is_in_force():
+            return  # what stands in our table's place will be replaced as a whole
+        try:
+            await self._shortcut.close()
+        except RulesetRefusedError as error:
+            _log.warning("The packet filter is replaced as a whole: %s", error)
+            self._loaded = None
+        else:
+            self._take_note()
+
+    async def _keep_shortcut(self, config: GatewayConfig) -> None:
+        """Open the short way once connections are judged by the rules in force."""
+        if not self._is_in_force():
+            return
+        wanted = None
+        if forwards_for_others(config) and config == self._judged:
+            wanted = await _to_its_end(partial(self._plan_shortcut, config))
+        if wanted == self._shortcut.present:
+            return
+        await self._close_shortcut()
+        if self._loaded is None:
+            await self._load_ruleset(config)
+        if wanted is not None and await self._shortcut.open(wanted):
+            self._take_note()
+
+    def _plan_shortcut(self, config: GatewayConfig) -> Shortcut | None:
+        if self._neighbours.look_at_forwarded():
+            return None
+        try:
+            with RtNetlink() as rtnetlink:
+                main = rtnetlink.routes(RT_TABLE_MAIN)
+                return plan_shortcut(config, rtnetlink.links(), main, rtnetlink.rules())
+        except HostError as error:
+            _log.warning("Connections take no short way: %s", error)
+            return None
+
+    def _take_note(self) -> None:
+        """Know our table again after a change of ours, unless it is another one by now."""
+        known, present = self._loaded, nft.identify()
+        if known and known.identity and present and known.identity.handle == present.handle:
+            self._loaded = replace(known, identity=present)
 
     async def _load_ruleset(self, config: GatewayConfig) -> bool:
         if (published := self._neighbours.hand_ports_on()) != self._published:
@@ -183,11 +239,11 @@ class LinuxGateway:
 
     async def _load(self, config: GatewayConfig, blocks: tuple[Block, ...]) -> None:
         """Put a ruleset in force; beside the one before, if that one is ours and whole."""
+        await self._close_shortcut()
         before = self._loaded.generation if self._loaded and self._is_in_force() else None
         self._loaded = None  # until all is well, nothing is known
         if before is None:
-            generation = Generation.first(FILTER_TABLE, blocks)
-            await nft.load(generation.render_whole())
+            generation = await self._load_whole(blocks)
         else:
             generation = before.successor(blocks)
             try:
@@ -195,9 +251,14 @@ class LinuxGateway:
                 await nft.load(generation.render_switch(before))
             except RulesetRefusedError as error:
                 _log.warning("The packet filter is replaced as a whole: %s", error)
-                generation = Generation.first(FILTER_TABLE, blocks)
-                await nft.load(generation.render_whole())
+                generation = await self._load_whole(blocks)
         self._loaded = _Loaded(config, blocks, generation, nft.identify())
+
+    async def _load_whole(self, blocks: tuple[Block, ...]) -> Generation:
+        generation = Generation.first(FILTER_TABLE, blocks)
+        await nft.load(generation.render_whole())
+        self._shortcut.forget()
+        return generation
 
     async def _cut_revoked(self, config: GatewayConfig) -> None:
         """Have connections end that could not begin now."""

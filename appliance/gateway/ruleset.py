@@ -57,7 +57,7 @@ CT_CUT: Final = 0x10000
 _FWMARK_BIT: Final = 0x80000
 _IS_CUT: Final = f"ct mark and {CT_CUT | _FWMARK_BIT:#x} == {CT_CUT:#x}"
 _IS_NOT_CUT: Final = f"ct mark and {CT_CUT | _FWMARK_BIT:#x} != {CT_CUT:#x}"
-_IS_FORWARDED: Final = f"ct mark and {MARK_MASK ^ (CT_THROUGH ^ CT_ENTERED):#x} == {CT_THROUGH:#x}"
+IS_FORWARDED: Final = f"ct mark and {MARK_MASK ^ (CT_THROUGH ^ CT_ENTERED):#x} == {CT_THROUGH:#x}"
 """CT_THROUGH or CT_ENTERED, not cut."""
 _WAS_FORWARDED: Final = f"ct mark and {CT_THROUGH | _FWMARK_BIT:#x} == {CT_THROUGH:#x}"
 """The same, cut or not."""
@@ -84,7 +84,7 @@ _NOT_INTERNET_V4: Final = tuple(
 _INTERNET_V6: Final = (ipaddress.ip_network("2000::/3"), ipaddress.ip_network("64:ff9b::/96"))
 """Global unicast, and the prefix by which IPv6-only networks reach IPv4 (RFC 6052)."""
 
-_INTERFACE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+INTERFACE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 
 _CLAMP: Final = "tcp flags and (syn | rst) == syn tcp option maxseg size set rt mtu"
 
@@ -99,7 +99,7 @@ def plan_ruleset(
     ports of this machine on, to containers for one: the filter then decides by the port that the
     peer asked for.
     """
-    if not _INTERFACE_NAME.fullmatch(config.interface):
+    if not INTERFACE_NAME.fullmatch(config.interface):
         raise GatewayError(
             f"{config.interface[:20]!r} cannot be an interface name; "
             "use up to 15 letters, digits, dots and dashes."
@@ -352,9 +352,9 @@ def here(config: GatewayConfig, version: int) -> Ranges:
 def _mesh_onward(config: GatewayConfig) -> Iterator[str]:
     admitted = _set_mark(ADMITTED_MARK)
     yield _CLAMP
-    yield f"{_IS_FORWARDED} ct state established {admitted} accept"
+    yield f"{IS_FORWARDED} ct state established {admitted} accept"
     yield f'oifname "{config.interface}" counter drop'
-    yield from _strays(f"{_IS_FORWARDED} ct state related {admitted} accept")
+    yield from _strays(f"{IS_FORWARDED} ct state related {admitted} accept")
     # An answer to a host that may not enter (any more) opens nothing, whatever the filter says.
     yield "ct direction reply counter drop"
     for version in (4, 6):
@@ -405,7 +405,7 @@ def _no_ipv6(config: GatewayConfig) -> Iterator[str]:
 def _into_mesh(config: GatewayConfig) -> Iterator[str]:
     admitted = _set_mark(ADMITTED_MARK)
     yield _CLAMP
-    yield f"{_IS_FORWARDED} ct state established,related {admitted} accept"
+    yield f"{IS_FORWARDED} ct state established,related {admitted} accept"
     yield "ct state != new counter drop"
     for version in (4, 6):
         source = ranges.of_networks(config.entering, version)

@@ -3,9 +3,10 @@
  laptop ── hostel ────┬──────────── home ── appliance (exit node)
     └─ recorded here  vps, web, dns
 
-The laptop talks all the time, by IPv4, IPv6 and DNS. On its cable there are only WireGuard, DISCO,
-STUN, TLS to the coordinator and relay, and ARP, neighbour discovery and DHCP. `make test` plays
-each mishap once; `make test-leak` goes on for ten minutes (LATCHKEY_LEAK_S).
+The laptop talks all the time, by IPv4, IPv6 and DNS, and its DHCP client renews a short lease. On
+its cable there are only WireGuard, DISCO, STUN, TLS to the coordinator and relay, and ARP,
+neighbour discovery and DHCP. `make test` plays each mishap once; `make test-leak` goes on for ten
+minutes (LATCHKEY_LEAK_S).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tests.netns.lab.frames import Sort
 from tests.netns.lab.namespaces import pids, tool
 from tests.netns.lab.web import start_page
 from tests.netns.topologies import Journey, journey
+from tests.support.dhcp import serve, why_no_dhcp
 from tests.support.gatewaylab import (
     SOON_S,
     TUNNEL,
@@ -60,13 +62,17 @@ class World:
 
     def talk(self, seconds: float = MOMENT_S) -> None:
         """Let the laptop go on for a moment, whether it reaches anything or not."""
+        self.cable.lease.ask()
         time.sleep(seconds)
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
+    if reason := why_no_dhcp():
+        pytest.skip(reason)
     with gateway_lab() as lab:
         places = journey(lab)
+        serve(places.hostel, places.laptop)
         # A router that answers ARP for everybody lets out whoever is bound to the interface.
         places.hostel.set_sysctl("net.ipv4.conf.lan.proxy_arp", "1")
         mesh = start_mesh(places.vps)
@@ -74,8 +80,13 @@ def world() -> Iterator[World]:
         mesh.coordinator.approve("appliance", "exit")
         mesh.join(places.laptop)
         start_page(places.web).wait_for_line("serving")
+        cable = Cable(places.laptop)
+        cable.unplug()
+        cable.forget()
+        cable.plug()
+        cable.lease.wait()
         with watching(places) as watch:
-            yield World(places, mesh, watch, Cable(places.laptop))
+            yield World(places, mesh, watch, cable)
 
 
 def test_without_an_exit_node_everything_leaves_in_the_clear(world: World) -> None:
@@ -126,9 +137,10 @@ def flap_fast(world: World) -> None:
 
 
 def kill_the_agent(world: World) -> None:
-    """kill -9, and a service manager that starts it again."""
+    """kill -9, and a service manager that starts it again; the lease is renewed without it."""
     assert world.laptop.daemon is not None
     world.laptop.daemon.kill()
+    world.cable.lease.wait_for_more()
     world.talk()
     world.laptop.start()
 
@@ -173,6 +185,7 @@ def lose_the_exit_node(world: World) -> None:
     """Home's line is dead for a moment: the laptop waits for it."""
     world.places.home.block("meta l4proto { tcp, udp, icmp, icmpv6 }")
     world.talk()
+    world.cable.lease.wait_for_more()
     world.places.home.unblock()
 
 
@@ -211,6 +224,7 @@ def boot_network_first(world: World) -> float:
     """The network is there before the agent: nothing leaks from the moment that it is ready."""
     power_off(world)
     world.cable.plug()
+    world.cable.lease.wait()
     # What was sent before may still wait for an answer to ARP: it does not count.
     world.places.laptop.run(["ip", "neighbour", "flush", "dev", UPLINK])
     world.talk()
@@ -259,10 +273,15 @@ def guarded(world: World) -> World:
 
 
 def play(world: World, mishap: Mishap) -> list[str]:
-    """Let one thing happen; what leaked until the internet was reached again."""
+    """Let one thing happen; what leaked until the internet was reached again.
+
+    The lease is prolonged meanwhile: a block that stops DHCP takes the machine off the network.
+    """
     began = now()
     began = mishap(world) or began
     world.watch.wait_for_talk(AGAIN_S)
+    world.cable.lease.wait_for_more()
+    assert world.watch.sorts(began)[Sort.DHCP]
     counted = ", ".join(f"{n} {s.value}" for s, n in world.watch.sorts(began).items())
     print(f"{mishap.__name__}: {now() - began:.1f} s, {counted}")
     return world.watch.leaks(began)

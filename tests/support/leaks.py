@@ -15,6 +15,7 @@ from tests.netns.lab import Capture, Host, Program, wait_until
 from tests.netns.lab.frames import Frame, Sort, read_frames
 from tests.netns.lab.web import SCRIPTS
 from tests.netns.topologies import Journey
+from tests.support.dhcp import Lease
 
 UPLINK: Final = "eth0"
 _ALWAYS: Final = frozenset(
@@ -111,10 +112,14 @@ def start_chatter(places: Journey) -> Program:
 
 
 class Cable:
-    """The laptop's uplink as DHCP and a person with a plug treat it."""
+    """The laptop's uplink as a network manager and a person with a plug treat it.
+
+    IPv4 comes by DHCP, whose client goes on whatever happens to the agent.
+    """
 
     def __init__(self, laptop: Host) -> None:
         self.laptop = laptop
+        self.lease = Lease(laptop, UPLINK)
         self._plan = laptop.plan
 
     def unplug(self) -> None:
@@ -122,18 +127,28 @@ class Cable:
         self.laptop.run(["ip", "link", "set", UPLINK, "down"])
 
     def forget(self) -> None:
-        """As before DHCP: no addresses at all."""
+        """As before DHCP: no client, no addresses at all."""
+        self.lease.end()
         self.laptop.run(["ip", "address", "flush", "dev", UPLINK])
 
     def plug(self) -> None:
-        """The interface comes up, with addresses and default routes as from DHCP and a router."""
-        commands = [f"link set {UPLINK} up"]
-        for address in self._plan.links[0].addresses:
-            nodad = " nodad" if address.version == 6 else ""
-            commands.append(f"address replace {address} dev {UPLINK}{nodad}")
-        commands += [f"route replace {r.destination} via {r.gateway}" for r in self._plan.routes]
+        """The interface comes up, asks for a lease, and has IPv6 as from a router."""
+        commands = [
+            f"link set {UPLINK} up",
+            *(
+                f"address replace {address} dev {UPLINK} nodad"
+                for address in self._plan.links[0].addresses
+                if address.version == 6
+            ),
+            *(
+                f"route replace {route.destination} via {route.gateway}"
+                for route in self._plan.routes
+                if route.gateway.version == 6
+            ),
+        ]
         for command in commands:
             self.laptop.run(["ip", *command.split()])
+        self.lease.start()
 
 
 def now() -> float:

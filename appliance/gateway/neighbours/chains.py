@@ -35,6 +35,11 @@ _CHAIN_POLICY: Final = 5
 _CHAIN_TYPE: Final = 7
 _HOOK_NUMBER: Final = 1
 _PREROUTING: Final = 0
+_ON_THE_WAY: Final = frozenset({_PREROUTING, 2, 4, 5})
+"""Before routing, forward, after routing, and arrival (inet, 5.10)."""
+_NETDEV: Final = 5
+_ARRIVAL: Final = 0
+"""The hook of netdev; what leaves meets the other one in any case."""
 _RULE_TABLE: Final = 1
 _RULE_CHAIN: Final = 2
 _RULE_HANDLE: Final = 3
@@ -56,7 +61,7 @@ _DROP: Final = 0
 _HARMLESS: Final = frozenset({"counter", "log", "immediate", "reject"})
 """Expressions of a rule that ends every packet's way; any other would choose among them."""
 
-FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
+FAMILIES: Final = {1: "inet", 2: "ip", _NETDEV: "netdev", 10: "ip6"}
 _MAX_RULES: Final = 5000
 """Of one chain: our own stand at its head, and its end is looked at if it is not longer."""
 
@@ -106,6 +111,8 @@ class Chain:
     """Its program lets nobody else change the table."""
     hands_on: bool = False
     """Gives arriving packets another destination: ports of this machine lead elsewhere."""
+    meets_forwarded: bool = False
+    """Every packet that is forwarded meets it, not only a connection's first."""
 
 
 class Tables:
@@ -161,12 +168,15 @@ def parse_chain(row: bytes, owned: set[tuple[int, str]]) -> Chain | None:
     name = ChainName(FAMILIES[row[0]], table, text(found.get(_CHAIN_NAME, b"")))
     hook, kind = None, text(found.get(_CHAIN_TYPE, b""))
     number = _number(dict(parse_attributes(found.get(_CHAIN_HOOK, b""))).get(_HOOK_NUMBER, b""))
-    if kind == "filter":
+    meets_forwarded = kind == "filter" and (
+        number == _ARRIVAL if row[0] == _NETDEV else number in _ON_THE_WAY
+    )
+    if kind == "filter" and row[0] != _NETDEV:
         hook = next((one for one in Hook if one.value == number), None)
     hands_on = kind == "nat" and number == _PREROUTING
     policy = found.get(_CHAIN_POLICY)
     drops = hook is not None and policy is not None and _number(policy) == _DROP
-    return Chain(name, hook, drops, (row[0], table) in owned, hands_on)
+    return Chain(name, hook, drops, (row[0], table) in owned, hands_on, meets_forwarded)
 
 
 def parse_rule(row: bytes) -> tuple[str, Rule]:

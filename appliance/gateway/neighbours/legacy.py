@@ -7,6 +7,7 @@ loaded, for calling it would load one.
 
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,15 @@ def families(net: Path = _NET) -> list[str]:
         if "filter" in loaded:
             found.append(FAMILIES[family])
     return found
+
+
+def is_in_use(net: Path = _NET) -> bool:
+    """Whether this network namespace has any legacy table that sees each packet."""
+    loaded: set[str] = set()
+    for file in _TABLES.values():
+        with suppress(OSError):
+            loaded.update((net / file).read_text().split())
+    return bool(loaded - {"nat"})
 
 
 def parse_listing(family: str, listing: str) -> Listing:

@@ -110,6 +110,15 @@ class Neighbours:
         """Whether somebody gives ports of this machine to others, as Docker publishes them."""
         return any(chain.hands_on and chain.name.table != TABLE for chain in _read_chains())
 
+    def look_at_forwarded(self) -> bool:
+        """Whether somebody else's chains decide about each packet that is forwarded."""
+        if legacy.is_in_use():
+            return True
+        chains = [one for one in _read_chains() if one.name.table != TABLE and one.meets_forwarded]
+        return any(
+            one.drops or bool(_read(None, extra=one.name)[1].get(one.name)) for one in chains
+        )
+
     async def _apply_firewalld(
         self,
         passage: Passage,

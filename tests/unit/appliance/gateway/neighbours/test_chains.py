@@ -72,7 +72,9 @@ ROWS = [TABLE, FORWARD, DOCKER_USER, JUMP, REJECT, OF_NFT, SOME_DROP, LAST_DROP]
 
 def test_a_chain_on_a_hook_says_where_it_stands_and_what_it_does_at_its_end() -> None:
     name = ChainName("ip", "filter", "FORWARD")
-    assert parse_chain(FORWARD, set()) == Chain(name, Hook.FORWARD, drops=True)
+    assert parse_chain(FORWARD, set()) == Chain(
+        name, Hook.FORWARD, drops=True, meets_forwarded=True
+    )
     owned = parse_chain(FORWARD, {(2, "filter")})
     assert owned is not None
     assert owned.is_owned
@@ -124,3 +126,35 @@ def test_a_cut_or_damaged_row_is_read_without_harm(row: bytes, data: st.DataObje
     parse_rule(damaged)
     parse_chain(damaged, set())
     parse_owned_table(damaged)
+
+
+def chain_row(family: int, kind: str, hook: int) -> bytes:
+    """A chain on a hook, as the kernel describes it."""
+    where = nested(4, [attribute(1, hook.to_bytes(4, "big"))])
+    name = attribute_text(1, "t") + attribute_text(3, "c") + attribute_text(7, kind)
+    return bytes([family, 0, 0, 0]) + name + where
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "hook", "meets"),
+    [
+        (2, "filter", 0, True),
+        (10, "filter", 2, True),
+        (1, "filter", 4, True),
+        (1, "filter", 5, True),
+        (2, "filter", 1, False),
+        (2, "filter", 3, False),
+        (2, "nat", 4, False),
+        (2, "route", 3, False),
+        (5, "filter", 0, True),
+        (5, "filter", 1, False),
+    ],
+)
+def test_only_some_chains_meet_every_forwarded_packet(
+    family: int, kind: str, hook: int, meets: bool
+) -> None:
+    chain = parse_chain(chain_row(family, kind, hook), set())
+    assert chain is not None
+    assert chain.meets_forwarded is meets
+    if family == 5:
+        assert chain.hook is None, "its hooks have other numbers"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from appliance.gateway.neighbours.chains import Chain, ChainName, Hook, Rule
-from appliance.gateway.neighbours.legacy import families, parse_listing, render
+from appliance.gateway.neighbours.legacy import families, is_in_use, parse_listing, render
 
 LISTING = """\
 -P INPUT ACCEPT
@@ -54,3 +54,11 @@ def test_only_families_with_a_loaded_table_are_asked(tmp_path: Path) -> None:
     (tmp_path / "ip_tables_names").write_text("nat\n")
     (tmp_path / "ip6_tables_names").write_text("nat\nfilter\n")
     assert families(tmp_path) == ["legacy ip6"]
+
+
+def test_a_table_of_address_translation_alone_sees_only_first_packets(tmp_path: Path) -> None:
+    assert not is_in_use(tmp_path)
+    (tmp_path / "ip_tables_names").write_text("nat\n")
+    assert not is_in_use(tmp_path)
+    (tmp_path / "ip6_tables_names").write_text("nat\nmangle\n")
+    assert is_in_use(tmp_path)
