@@ -2,9 +2,11 @@
 
 ``python -m tests.lanes [LANE …]`` runs all lanes but the slow ones, or the named ones. With
 ``--changed``, as the build machine has it, the slow lanes follow whose inputs are not those with
-which they last passed here. A lane that cannot run here is named in the last lines with its
-reason. The exit status is 0 only when every lane that ran passed. Each lane's output goes to the
-terminal and its results to build/lanes/LANE.xml.
+which they last passed here, those that waited longest first, as far as ``--minutes`` goes: where
+none ever passed, each commit has another order, so that each lane has its turn. A lane that cannot
+run here, or for which no time is left, is named in the last lines with its reason. The exit status
+is 0 only when every lane that ran passed. Each lane's output goes to the terminal and its results
+to build/lanes/LANE.xml.
 """
 
 import argparse
@@ -40,6 +42,8 @@ class Lane:
     options: tuple[str, ...] = ()
     program: str = ""
     inputs: tuple[str, ...] = ()
+    minutes: int = 0
+    """What a slow lane takes at most, with everything that it has to fetch first."""
     env: tuple[tuple[str, str], ...] = ()
     by_name: bool = False
     """Runs only when it is named: a longer version of what another lane has."""
@@ -78,6 +82,7 @@ LANES = (
     Lane("tailnet", paths=("tests/tailnet",)),
     Lane("netns", paths=("tests/netns",), needs_root=True),
     Lane("interop", paths=("tests/interop",), needs_root=True),
+    Lane("browser", paths=("tests/browser",), needs_root=True),
     Lane(
         "leak",
         paths=("tests/netns/test_leak.py",),
@@ -89,11 +94,40 @@ LANES = (
         "vm",
         program="tests.vm",
         needs_root=True,
+        minutes=20,
         inputs=(
             *("appliance", "requirements", "pyproject.toml", "tests/lanes.py", "tests/support"),
             *("tests/netns/dataplane", "tests/netns/gateway", "tests/netns/lab", "tests/vm"),
             *("tests/netns/conftest.py", "tests/netns/topologies.py"),
         ),
+    ),
+    Lane(
+        "package",
+        program="tests.package",
+        needs_root=True,
+        minutes=15,
+        inputs=(
+            *("appliance", "webui", "image/package", "docs", "pyproject.toml", "tests/lanes.py"),
+            *("tests/package", "tests/unit", "tests/support", "tests/netns/lab"),
+            "tests/netns/topologies.py",
+        ),
+    ),
+    Lane(
+        "ansible",
+        program="tests.ansible",
+        needs_root=True,
+        minutes=20,
+        inputs=(
+            *("ansible", ".ci/ansible", "requirements/fleet.txt", "tests/ansible"),
+            *("appliance", "webui", "image/package", "tests/lanes.py"),
+        ),
+    ),
+    Lane(
+        "image",
+        program="tests.image",
+        needs_root=True,
+        minutes=35,
+        inputs=("appliance", "webui", "image", "tests/image", "tests/lanes.py"),
     ),
 )
 CANNOT_RUN = 3
@@ -104,6 +138,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lanes")
     parser.add_argument("names", nargs="*", metavar="LANE")
     parser.add_argument("--changed", action="store_true", help="slow lanes too, where changed")
+    parser.add_argument(
+        "--minutes", type=int, default=10_000, help="start no slow lane that would end later"
+    )
     options = parser.parse_args(arguments)
     names, changed = options.names, options.changed
     unknown = set(names) - {lane.name for lane in LANES}
@@ -112,20 +149,26 @@ def main(arguments: list[str]) -> int:
         return 2
     chosen = [lane for lane in LANES if lane.name in names or not (names or lane.is_extra)]
     if changed:
-        chosen += [lane for lane in LANES if lane.program and lane not in chosen]
+        slow = [lane for lane in LANES if lane.program and lane not in chosen]
+        chosen += sorted(slow, key=_turn)
     if not _may_write():
         print(
             "build/ is root's: go on with sudo, or begin anew (`sudo make clean`)", file=sys.stderr
         )
         return 2
     outcomes = {}
+    ends = time.monotonic() + options.minutes * 60
     for lane in chosen:
         print(f"\n=== {lane.name}", flush=True)
         started = time.monotonic()
         unchanged = changed and lane.name not in names and _passed_before(lane)
-        outcomes[lane.name] = outcome = (
-            Outcome(not_run="unchanged since it passed") if unchanged else _run(lane)
-        )
+        if unchanged:
+            outcome = Outcome(not_run="unchanged since it passed")
+        elif lane.program and started + lane.minutes * 60 > ends:
+            outcome = Outcome(not_run=f"no time left; run `make test-{lane.name}`")
+        else:
+            outcome = _run(lane)
+        outcomes[lane.name] = outcome
         outcome.seconds = time.monotonic() - started
     _report(outcomes)
     return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
@@ -187,6 +230,16 @@ def _run_program(lane: Lane) -> Outcome:
         PASSED.mkdir(parents=True, exist_ok=True)
         (PASSED / lane.name).write_text(inputs, encoding="ascii")
     return outcome
+
+
+def _turn(lane: Lane) -> tuple[float, str]:
+    """Sort the lane that passed longest ago first; what never passed, by the commit."""
+    stamp = PASSED / lane.name
+    head = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, check=False
+    )
+    chance = hashlib.sha256(head.stdout + lane.name.encode()).hexdigest()
+    return (stamp.stat().st_mtime if stamp.is_file() else 0.0, chance)
 
 
 def _passed_before(lane: Lane) -> bool:

@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def main(arguments: list[str]) -> None:
     """Never returns: it becomes the command."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--root", type=Path, required=True, help="holds `run` and `lib`")
+    parser.add_argument("--root", type=Path, required=True, help="holds `run`, `lib`, `etc`")
     parser.add_argument("--when", type=Path, help="wait until this file exists")
     parser.add_argument("--listen", type=int, help="a TCP port to pass as socket activation does")
     parser.add_argument("--user", help="whom to become")
@@ -41,6 +41,8 @@ def main(arguments: list[str]) -> None:
     _expose(options.expose)
     _mount("--bind", str(options.root / "run"), "/run")
     _mount("--bind", str(options.root / "lib"), "/var/lib")
+    if Path("/etc/latchkey").is_dir():  # settings of this machine's own Latchkey mean nothing here
+        _mount("--bind", str(options.root / "etc"), "/etc/latchkey")
     while options.when and not options.when.exists():
         time.sleep(_POLL_S)
     if options.listen:

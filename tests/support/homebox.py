@@ -15,7 +15,8 @@ import os
 import shutil
 import sqlite3
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -148,6 +149,20 @@ class HomeBox:
             with suppress(psutil.NoSuchProcess):
                 worker.kill()
 
+    @contextmanager
+    def only_worker(self, number: int) -> Iterator[None]:
+        """Of the page's workers only this one does anything within the block."""
+        assert self.webui is not None
+        workers = psutil.Process(self.webui.pid).children()
+        others = [worker for worker in workers if worker != workers[number]]
+        for other in others:
+            other.suspend()
+        try:
+            yield
+        finally:
+            for other in others:
+                other.resume()
+
     def stop_agent(self) -> None:
         """`systemctl stop`."""
         assert self.agent is not None
@@ -248,6 +263,7 @@ class HomeBox:
             ("run/latchkey-webui", _WEBUI_ID, _WEBUI_ID, 0o755),
             ("run/lock", 0, 0, 0o755),
             ("run/wireguard", 0, 0, 0o700),
+            ("etc", 0, 0, 0o755),
             ("lib/latchkey", 0, 0, 0o700),
             ("lib/latchkey-coordinator", _COORDINATOR_ID, _COORDINATOR_ID, 0o700),
             ("lib/latchkey-coordinator-settings", 0, _COORDINATOR_ID, 0o750),

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
+import webui
 from tests.support.webui import make_page
 from webui.claim import CODE_FILE
 
-CONFIG = Path(__file__).resolve().parents[3] / "webui" / "gunicorn.py"
+CONFIG = Path(webui.__file__).with_name("gunicorn.py")
 
 
 def test_the_master_makes_the_code_before_there_are_workers(
