@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 from pathlib import Path
+
+import pytest
 
 from appliance.firstboot.config import Wifi
 from appliance.firstboot.system import (
@@ -11,6 +14,7 @@ from appliance.firstboot.system import (
     keep_names,
     render_connection,
     set_hostname,
+    set_ssh_keys,
     set_wifi,
 )
 
@@ -27,6 +31,18 @@ def test_a_name_is_in_both_files(tmp_path: Path) -> None:
     set_hostname("gatekeeper", paths)
     assert (tmp_path / "etc/hostname").read_text() == "gatekeeper\n"
     assert (tmp_path / "etc/hosts").read_text() == "127.0.0.1 localhost\n127.0.1.1 gatekeeper\n"
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
+def test_ssh_keys_come_with_a_host_key_that_stays_and_go_without_it(tmp_path: Path) -> None:
+    paths = box(tmp_path)
+    set_ssh_keys(("ssh-ed25519 AAAA me",), paths)
+    made = (paths.ssh / "ssh_host_ed25519_key").read_bytes()
+    assert (paths.ssh / "authorized_keys").read_text() == "ssh-ed25519 AAAA me\n"
+    set_ssh_keys(("ssh-ed25519 BBBB me",), paths)
+    assert (paths.ssh / "ssh_host_ed25519_key").read_bytes() == made
+    set_ssh_keys((), paths)
+    assert not (paths.ssh / "authorized_keys").exists()
 
 
 def test_a_wifi_password_is_for_root_alone(tmp_path: Path) -> None:
