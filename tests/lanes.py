@@ -126,8 +126,12 @@ LANES = (
         "image",
         program="tests.image",
         needs_root=True,
-        minutes=35,
-        inputs=("appliance", "webui", "image", "tests/image", "tests/lanes.py"),
+        minutes=25,
+        inputs=(
+            *("appliance", "webui", "image", "docs/changelog.md", "pyproject.toml"),
+            *("tests/lanes.py", "tests/image", "tests/netns/lab", "tests/bench/report.py"),
+            *("tests/support/cardmachine.py", "tests/support/labs.py", "tests/support/mesh.py"),
+        ),
     ),
 )
 CANNOT_RUN = 3
