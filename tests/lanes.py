@@ -118,8 +118,9 @@ LANES = (
         needs_root=True,
         minutes=20,
         inputs=(
-            *("ansible", ".ci/ansible", "requirements/fleet.txt", "tests/ansible"),
-            *("appliance", "webui", "image/package", "tests/lanes.py"),
+            *("ansible", "appliance", "webui", "image/package", "requirements/fleet.txt"),
+            *("pyproject.toml", ".ci/ansible", "tests/ansible", "tests/lanes.py"),
+            *("tests/netns/lab", "tests/support"),
         ),
     ),
     Lane(

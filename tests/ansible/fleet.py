@@ -70,7 +70,7 @@ class Fleet:
         self._files = {name: self._authority.issue(name) for name in ("vps", "relay")}
         self.machines: dict[str, Machine] = {}
         self.inventory = FOLDER / "inventory.json"
-        self.spy = Spy()
+        self.spy = Spy([host.namespace for host in world.lab.hosts])
 
     def start(self) -> None:
         """Serve the packages, boot all four, write the inventory."""

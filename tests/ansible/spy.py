@@ -9,21 +9,29 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from tests.netns.lab.namespaces import RUN_NETNS
+
 SECRET: Final = re.compile(rb"lkauth-[0-9a-f]{12}-[0-9a-f]{64}")
 _PAUSE_S: Final = 0.1
 _CHUNK: Final = 64 * 1024 * 1024
 
 
 class Spy:
-    """What any user of a machine could read of other people's processes."""
+    """What any user of the lab's machines could read of other people's processes.
 
-    def __init__(self) -> None:
+    Everything that takes part lives in a network namespace of the lab: Ansible and its SSH in the
+    owner's, a host's processes in that host's. Other programs of this machine are not looked at.
+    """
+
+    def __init__(self, namespaces: list[str]) -> None:
         self.seen: set[str] = set()
+        """Which processes showed a key, with the key left out."""
         self.looks = 0
+        self._networks = {(RUN_NETNS / name).stat().st_ino for name in namespaces}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Look at every process, in all containers, for as long as the block takes."""
+        """Look at every process for as long as the block takes."""
         end = threading.Event()
         thread = threading.Thread(target=self._look_until, args=(end,))
         thread.start()
@@ -41,12 +49,19 @@ class Spy:
         """Look once."""
         self.looks += 1
         for process in Path("/proc").iterdir():
-            if not process.name.isdigit():
-                continue
-            for part in ("cmdline", "environ"):
-                with suppress(OSError):
-                    if SECRET.search((process / part).read_bytes()):
-                        self.seen.add(f"{process.name}/{part}")
+            with suppress(OSError):
+                if process.name.isdigit() and self._takes_part(process):
+                    self._look_at(process)
+
+    def _takes_part(self, process: Path) -> bool:
+        return (process / "ns" / "net").stat().st_ino in self._networks
+
+    def _look_at(self, process: Path) -> None:
+        for part in ("cmdline", "environ"):
+            text = (process / part).read_bytes()
+            if SECRET.search(text):
+                shown = SECRET.sub(b"(a key)", text).replace(b"\0", b" ")
+                self.seen.add(f"{part}: {shown[:300].decode(errors='replace')}")
 
 
 def files_with_secrets(root: Path, *below: str) -> list[str]:

@@ -56,7 +56,7 @@ def test_one_run_goes_from_nothing_to_proven_routes(fleet: Fleet) -> None:
             True
         ] * 4, own
     for host in NONE:
-        failed = fleet.machines[host].run("systemctl --failed --no-legend latchkey-*")
+        failed = fleet.machines[host].run("systemctl list-units --failed --no-legend latchkey-*")
         assert failed.strip() == "", host
 
 
