@@ -119,6 +119,10 @@ class Session:
         self._dirty = asyncio.Event()
         self._underlay_ran = False
         self._device_is_new = False
+        self._old_friends = (
+            {peer.key for peer in owner.netmap.peers.values()} if owner.netmap else set()
+        )
+        """Those who may have a session with a device that is no more."""
         self._underlay = self._open_underlay(
             UnderlayMemory(owner.state.ports(), owner.state.disco_keys())
         )
@@ -213,7 +217,7 @@ class Session:
                         tasks.create_task(self._owner.rooms.dns.run(), name="dns")
                         tasks.create_task(self._owner.rooms.peerapi.run(), name="peer api")
                         tasks.create_task(self._announce(), name="announcer of services")
-                        if self._device_is_new:
+                        if self._device_is_new and self._old_friends:
                             tasks.create_task(self._greet(inputs.netmap), name="greeter")
                     self._asked = False
                     self._owner.configured(done=True)
@@ -235,14 +239,14 @@ class Session:
             self._control.refresh()
 
     async def _greet(self, netmap: NetworkMap) -> None:
-        """Tell the peers that are online that our device is new, once there is a way to them."""
+        """Tell old friends that are online of our new device, once there is a way to them."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GREETING_S):
                 await self._underlay.status.wait_for(lambda now: any(now.relays.values()))
         greet(
             network.network_address
             for peer in netmap.peers.values()
-            if peer.online is not False
+            if peer.online is not False and peer.key in self._old_friends
             for network in (peer.addresses or ())[:1]
         )
 
