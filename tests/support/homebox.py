@@ -35,6 +35,8 @@ WEBUI_USER: Final = "latchkey-webui"
 COORDINATOR_USER: Final = "latchkey-coordinator"
 ADMIN_GROUP: Final = "latchkey-admin"
 COORDINATOR_SETTINGS: Final = Path("/var/lib/latchkey-coordinator-settings/coordinator.toml")
+WORKERS: Final = 2
+"""Of the page, as webui/gunicorn.py has it."""
 _ENTRY: Final = Path(__file__).with_name("boxentry.py")
 # As sysusers would number them; they mean something on this machine of the lab only.
 _WEBUI_ID: Final = 64801
@@ -153,7 +155,9 @@ class HomeBox:
     def only_worker(self, number: int) -> Iterator[None]:
         """Of the page's workers only this one does anything within the block."""
         assert self.webui is not None
-        workers = psutil.Process(self.webui.pid).children()
+        master = psutil.Process(self.webui.pid)
+        wait_until(lambda: len(master.children()) == WORKERS, 10, "the page's workers are there")
+        workers = master.children()
         others = [worker for worker in workers if worker != workers[number]]
         for other in others:
             other.suspend()
