@@ -22,9 +22,6 @@ ANSWER_S: Final = 10
 """An archive that is there answers in a fraction of it."""
 _MAX_KEY_BYTES: Final = 65536
 """Some keys and their signatures."""
-DEFAULT_DEBIAN: Final = "http://deb.debian.org/debian"
-"""mmdebstrap's own default, for hosts whose apt has no Debian archive."""
-DEFAULT_SECURITY: Final = "http://security.debian.org/debian-security"
 
 _OPTIONS: Final = (
     "Acquire::http::Proxy",
@@ -41,11 +38,13 @@ class Archives:
     debian: str
     security: str
     options: tuple[str, ...] = ()
-    from_host: bool = True
 
 
 def find_archives(uris: str, options: dict[str, str]) -> Archives:
-    """Choose from ``apt-get update --print-uris``; the host's own release does not matter."""
+    """Choose from ``apt-get update --print-uris``; the host's own release does not matter.
+
+    Raises ``CardError`` when one of the two is missing there.
+    """
     debian = security = ""
     for match in _INDEX.finditer(uris):
         suite = match["suite"]
@@ -54,9 +53,13 @@ def find_archives(uris: str, options: dict[str, str]) -> Archives:
         elif re.fullmatch(r"(bookworm|trixie|forky|stable|oldstable)-security(/.*)?", suite):
             security = security or match["base"]
     given = tuple(f'{name} "{value}";' for name, value in options.items() if value)
-    return Archives(
-        debian or DEFAULT_DEBIAN, security or DEFAULT_SECURITY, given, from_host=bool(debian)
-    )
+    if not (debian and security):
+        missing = "security archive" if debian else "archive"
+        raise CardError(
+            f"This machine's apt has no Debian {missing} among its sources, and the card's "
+            "packages come from there: add it to /etc/apt/sources.list."
+        )
+    return Archives(debian, security, given)
 
 
 def ask_apt() -> Archives:

@@ -47,13 +47,12 @@ def test_the_hosts_mirror_is_used_for_the_cards_release() -> None:
     assert found.debian == "http://mirror.example/debian"
     assert found.security == "http://sec.example/debian-security"
     assert found.options == ('Acquire::http::Proxy "http://cache:3142";',)
-    assert found.from_host
 
 
-def test_a_host_without_a_debian_archive_has_the_tools_default() -> None:
-    found = find_archives("", {})
-    assert not found.from_host
-    assert found.debian.endswith("/debian")
+@pytest.mark.parametrize(("uris", "what"), [("", "Debian archive"), (URIS[:75], "security")])
+def test_a_host_without_a_debian_archive_is_told_what_to_add(uris: str, what: str) -> None:
+    with pytest.raises(CardError, match=what):
+        find_archives(uris, {})
 
 
 def test_an_archive_that_answers_says_when_it_was_signed(stand_in: str) -> None:
