@@ -1,6 +1,8 @@
 """Everything that the overview shows, gathered in a few quick calls."""
 
 from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
 
 from flask_babel import gettext as _
 
@@ -15,6 +17,8 @@ from webui.members import Member, members_of
 from webui.routecards import EXIT, Offer, RouteCard, cards_of, offers_of
 from webui.sentences import translate
 from webui.services import Services
+
+_NOT_RUNNING: Final = ExitStatus.COORDINATOR_NOT_RUNNING.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,11 @@ def observe(own: Services, machine: Machine) -> Overview:
         members=members_of(status),
         routes=cards_of(status, registry.nodes),
         offers=offers_of(status, registry.nodes),
-        warnings=tuple(_warned(item, registry) for item in status.warnings),
+        warnings=tuple(
+            _warned(item, registry)
+            for item in status.warnings
+            if not _is_said_already(item, registry, prefs)
+        ),
         exit_sentence=exit_sentence(status, prefs),
     )
 
@@ -91,7 +99,7 @@ def registry_of(own: Services) -> Registry:
     role = own.local.coordinator()
     if not (role.configured or role.by_hand):
         return found
-    return Registry(trouble=explain_code(ExitStatus.COORDINATOR_NOT_RUNNING.code, ""))
+    return Registry(trouble=explain_code(_NOT_RUNNING, ""))
 
 
 def look_up(admin: AdminClient) -> Registry:
@@ -120,6 +128,16 @@ def exit_sentence(status: Status, prefs: Prefs) -> str:
     ):
         return str(_("Your devices can go out to the internet from here."))
     return str(_("This box offers to be an exit node, and is not yet one."))
+
+
+def _is_said_already(item: HealthItem, registry: Registry, prefs: Prefs) -> bool:
+    """Whether it only follows from the coordinator of this box not running, its relay included."""
+    if registry.trouble is None or registry.trouble.code != _NOT_RUNNING:
+        return False
+    host = urlsplit(prefs.control_url).hostname or "-"
+    return item.code == "coordinator-unreachable" or (
+        item.code == "relay-unreachable" and host in item.text
+    )
 
 
 def _warned(item: HealthItem, registry: Registry) -> Warned:

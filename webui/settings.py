@@ -8,10 +8,10 @@ Every key with its default is a field below.
 
 import tomllib
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.spelling import hint
 from webui.errors import SettingsError
 
 DEFAULT_CONFIG: Final = Path("/etc/latchkey/webui.toml")
@@ -65,9 +65,7 @@ def parse_settings(text: str) -> Settings:
     names = [field.name for field in fields(Settings)]
     for name in values:
         if name not in names:
-            close = get_close_matches(name, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(names)}."
-            raise SettingsError(f"unknown key {name!r}. {hint}")
+            raise SettingsError(f"unknown key {name!r}. {hint(name, names)}")
     return replace(Settings(), **{name: _fit(name, value) for name, value in values.items()})
 
 

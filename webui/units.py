@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from flask_babel import format_decimal, format_timedelta
+from babel.dates import format_skeleton
+from flask_babel import format_decimal, format_timedelta, get_locale
 from flask_babel import gettext as _
 
 _STEP: Final = 1000
 _BYTES: Final = ("B", "kB", "MB", "GB", "TB")
 _RATES: Final = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s")
+
+_AGENTS_TIME: Final = "%Y-%m-%d %H:%M:%S UTC"
 
 JUST_NOW: Final = timedelta(seconds=45)
 
@@ -34,6 +37,22 @@ def ago_text(then: datetime, now: datetime | None = None) -> str:
     if age < JUST_NOW:
         return str(_("just now"))
     return str(format_timedelta(-age, add_direction=True))
+
+
+def moment_text(text: str, now: datetime | None = None) -> str:
+    """Write a time of the agent's (``2026-11-23 05:21:34 UTC``) for people; the day when it counts.
+
+    What is no such time stays as it is.
+    """
+    try:
+        moment = datetime.strptime(text, _AGENTS_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return text
+    clock = f"{moment:%H:%M}\N{NO-BREAK SPACE}UTC"
+    if moment.date() == (now or datetime.now(UTC)).date():
+        return clock
+    day = format_skeleton("MMMMd", moment, locale=get_locale())
+    return str(_("%(clock)s on %(day)s", clock=clock, day=day))
 
 
 def span_text(seconds: float) -> str:

@@ -72,7 +72,7 @@ async def _run(settings: Settings) -> None:
     with _listening(settings) as sock:
         async with open_agent(settings) as agent:
             await agent.begin()
-            box = Box(settings, agent.around, agent.membership)
+            box = Box(settings, agent.standing.around, agent.standing.membership)
             async with asyncio.TaskGroup() as tasks:
                 running = [
                     tasks.create_task(agent.run(), name="agent"),
@@ -96,8 +96,8 @@ async def _examine(settings: Settings, target: str) -> int:
 async def _hold_back(settings: Settings) -> None:
     """Close what an exit node in use closes, and leave it so for the daemon to come."""
     async with open_agent(settings) as agent:
-        if agent.state.prefs.want_running and agent.state.prefs.exit_node:
-            await agent.close_the_door()
+        if agent.holds_back:
+            await agent.standing.close_the_door()
 
 
 async def _clean_up(settings: Settings, *, stay_down: bool) -> None:

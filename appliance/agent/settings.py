@@ -3,7 +3,6 @@
 import argparse
 import tomllib
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 from appliance.agent.errors import AgentError
 from appliance.exit_status import ExitStatus
 from appliance.netmap.prefs import DEFAULT_PORT
+from appliance.spelling import hint
 
 DEFAULT_CONFIG = Path("/etc/latchkey/agent.toml")
 
@@ -125,9 +125,7 @@ def _read(path: Path) -> dict[str, Any]:
     names = [field.name for field in fields(Settings)]
     for name in values:
         if name not in names:
-            close = get_close_matches(name, names, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" Known: {', '.join(names)}."
-            raise _wrong(f"{path}: unknown key {name!r}.{hint}")
+            raise _wrong(f"{path}: unknown key {name!r}. {hint(name, names)}")
     return values
 
 

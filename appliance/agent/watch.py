@@ -1,7 +1,8 @@
 """Looks at the machine and at the routes now and then, and remembers what it saw.
 
 The gateway is observed, peers' connections through us are counted as proofs, and the routes that
-this node uses are probed, rarely and with few packets. ``Agent.status`` reads the outcome.
+this node uses are probed, rarely and with few packets. ``Inquiries.status`` reads the
+outcome.
 
 A look costs up to 25 ms, most of it the kernel's walk through its table of connections. So it is
 taken every few seconds only while a route that is to serve is not proven yet; what changes is told

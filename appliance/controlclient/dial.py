@@ -22,6 +22,7 @@ from appliance.aio.http2 import Http2Client, open_http2
 from appliance.aio.noise_stream import NoiseStream, finish_handshake, start_handshake
 from appliance.aio.stream import TcpStream
 from appliance.aio.tls import client_context
+from appliance.controlclient.clocks import ClockReading, since_boot
 from appliance.controlclient.config import ControlConfig
 from appliance.controlclient.errors import (
     CertificateError,
@@ -69,8 +70,14 @@ class Dialer:
         self._wall_clock = wall_clock
         self._tls: ssl.SSLContext | None = None
         self._server_key: MachinePublic | None = None
-        self.clock_offset = timedelta(0)
-        """How far the coordinator's clock is ahead of ours, as it last said."""
+        self._reading: ClockReading | None = None
+
+    @property
+    def clock_offset(self) -> timedelta:
+        """How far the coordinator's clock is ahead of ours now, by what it last said."""
+        if self._reading is None:
+            return timedelta(0)
+        return self._reading.offset(self._wall_clock(), since_boot())
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Http2Client]:
@@ -218,8 +225,9 @@ class Dialer:
     def _compare_clocks(self, response: HttpResponse) -> None:
         with suppress(ValueError):
             text = (response.header("Date") or "").replace("GMT", "+0000")
-            date = datetime.strptime(text, _HTTP_DATE).astimezone(UTC)
-            self.clock_offset = date - self._wall_clock()
+            self._reading = ClockReading(
+                datetime.strptime(text, _HTTP_DATE).astimezone(UTC), since_boot()
+            )
 
     def _not_a_coordinator(self, finding: str) -> NotACoordinatorError:
         return NotACoordinatorError(

@@ -5,11 +5,11 @@ policy comes into force; never at other times, so that what an admin revokes sta
 was approved stays approved when the policy no longer says so.
 
 Source: ``autoApprovers`` of Tailscale and Headscale, 2026-08. Exit routes are approved by
-``exitNode`` alone, whatever ``routes`` says.
+``exitNode`` alone, whatever ``routes`` says. What no admin could approve, no policy does either.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 
 from appliance.coordinator import routes
 from appliance.coordinator.model import NodeRecord, Snapshot
@@ -18,21 +18,30 @@ from appliance.coordinator.policy.selectors import Selector, is_member
 from appliance.protocol.addresses import IPAddress, IPNetwork
 
 
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """Where nodes dial the coordinator."""
+
+    addresses: tuple[IPAddress, ...] = ()
+    lans: Callable[[], Collection[IPNetwork]] = tuple
+    """The private networks in which they need no route for that; asked only when it matters."""
+
+
 def approve_news(
-    old: Snapshot, new: Snapshot, approvers: AutoApprovers, coordinator: tuple[IPAddress, ...]
+    old: Snapshot, new: Snapshot, approvers: AutoApprovers, ourselves: Ourselves
 ) -> Snapshot:
     """Approve what nodes began to advertise between two snapshots."""
     if not approvers or old.nodes is new.nodes:
         return new
     changed = (n for n, node in new.nodes.items() if _is_news(old.nodes.get(n), node))
-    return _approve(new, changed, approvers, coordinator)
+    return _approve(new, changed, approvers, ourselves)
 
 
 def approve_everything(
-    snapshot: Snapshot, approvers: AutoApprovers, coordinator: tuple[IPAddress, ...]
+    snapshot: Snapshot, approvers: AutoApprovers, ourselves: Ourselves
 ) -> Snapshot:
     """Approve what nodes advertise now."""
-    return _approve(snapshot, snapshot.nodes, approvers, coordinator)
+    return _approve(snapshot, snapshot.nodes, approvers, ourselves)
 
 
 def _is_news(old: NodeRecord | None, new: NodeRecord) -> bool:
@@ -49,13 +58,13 @@ def _approve(
     snapshot: Snapshot,
     nodes: Iterable[int],
     approvers: AutoApprovers,
-    coordinator: tuple[IPAddress, ...],
+    ourselves: Ourselves,
 ) -> Snapshot:
     approved = []
     for node in (snapshot.nodes[n] for n in nodes):
         wanted = routes.advertised(node) - node.approved_routes
         found = frozenset(
-            prefix for prefix in wanted if _may(snapshot, node, prefix, approvers, coordinator)
+            prefix for prefix in wanted if _may(snapshot, node, prefix, approvers, ourselves)
         )
         if found:
             approved.append(replace(node, approved_routes=node.approved_routes | found))
@@ -67,11 +76,13 @@ def _may(
     node: NodeRecord,
     prefix: IPNetwork,
     approvers: AutoApprovers,
-    coordinator: tuple[IPAddress, ...],
+    ourselves: Ourselves,
 ) -> bool:
     if routes.is_exit(prefix):
         return _is_one(snapshot, node, approvers.exit_node)
-    if routes.unroutable(prefix) or routes.held(prefix, coordinator):
+    if routes.unroutable(prefix):
+        return False
+    if routes.held(prefix, ourselves.addresses) and not routes.is_home(prefix, ourselves.lans()):
         return False
     return any(
         _contains(wider, prefix) and _is_one(snapshot, node, who)

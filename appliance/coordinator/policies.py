@@ -10,13 +10,14 @@ import asyncio
 import logging
 
 from appliance.coordinator import edits
+from appliance.coordinator.autoapprove import Ourselves
 from appliance.coordinator.errors import ConflictError, RefusedError, StartError
 from appliance.coordinator.model import PolicyRecord, Snapshot
 from appliance.coordinator.policy.check import Verdict, check_policy
 from appliance.coordinator.policy.engine import AllowAll, Policy
 from appliance.coordinator.policy.errors import PolicyError
 from appliance.coordinator.policy.load import policy_of, read_policy
-from appliance.coordinator.resolve import addresses_of
+from appliance.coordinator.resolve import addresses_of, own_lans
 from appliance.coordinator.state import State
 from appliance.exit_status import ExitStatus
 
@@ -133,7 +134,8 @@ class Policies:
 
     async def _try(self, policy: Policy) -> Verdict:
         addresses = await addresses_of(self._host)
-        self._state.own_addresses = addresses or self._state.own_addresses
+        if addresses:
+            self._state.ourselves = Ourselves(addresses, own_lans)
         return check_policy(self._state.snapshot, policy, addresses)
 
     async def _put_in_force(self, policy: Policy, verdict: Verdict) -> None:

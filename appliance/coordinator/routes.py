@@ -112,6 +112,11 @@ def held(prefix: IPNetwork, addresses: Iterable[IPAddress]) -> IPAddress | None:
     return next((address for address in addresses if address in prefix), None)
 
 
+def is_home(prefix: IPNetwork, lans: Iterable[IPNetwork]) -> bool:
+    """Whether it is one of the coordinator's own networks, or a part of one."""
+    return any(prefix == lan or _lies_in(prefix, lan) for lan in lans)
+
+
 def parse_approval(
     texts: Iterable[str],
     coordinator: Iterable[IPAddress] = (),
@@ -141,7 +146,7 @@ def _parse_one(
         return EXIT_ROUTES
     if what := unroutable(prefix):
         raise _malformed(f"{prefix} cannot be a subnet route: it contains {what}.")
-    if any(prefix == lan or _lies_in(prefix, lan) for lan in lans):
+    if is_home(prefix, lans):
         return frozenset({prefix})
     if address := held(prefix, whose):
         raise InvalidError(

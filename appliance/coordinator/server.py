@@ -10,6 +10,7 @@ from datetime import datetime
 from appliance.aio.http1 import serve_http1
 from appliance.aio.stream import Stream
 from appliance.coordinator.admin import Admin
+from appliance.coordinator.autoapprove import Ourselves
 from appliance.coordinator.derpmap import tailnet_of
 from appliance.coordinator.front import Front, RelaySite
 from appliance.coordinator.housekeeping import Housekeeping
@@ -25,6 +26,7 @@ from appliance.coordinator.polls import Polls
 from appliance.coordinator.presence import Presence
 from appliance.coordinator.registrar import Registrar
 from appliance.coordinator.registration import Terms
+from appliance.coordinator.resolve import own_lans
 from appliance.coordinator.settings import Settings, literal_address
 from appliance.coordinator.standby import RouterWatch
 from appliance.coordinator.state import State, Store, settle
@@ -52,7 +54,7 @@ class Coordinator:
         own = () if literal is None else (literal,)
         policy = stored_policy(snapshot) if policy_text is None else policy_of(policy_text)
         view = first_view(settle(snapshot, clock()), tailnet_of(settings, relay_pin), policy)
-        self.state = State(store, view, clock, own)
+        self.state = State(store, view, clock, Ourselves(own, own_lans))
         self._polls = Polls()
         self.state.subscribe(self._polls.on_change)
         self._presence = Presence(self.state, self._polls)

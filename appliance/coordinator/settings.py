@@ -16,7 +16,6 @@ Every key with its default is a field below.
 
 import tomllib
 from datetime import timedelta
-from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -27,6 +26,7 @@ import msgspec
 from appliance.coordinator.errors import SettingsError
 from appliance.coordinator.ipam import TAILNET_V4, TAILNET_V6, Pool
 from appliance.protocol.addresses import IPAddress
+from appliance.spelling import hint
 
 DEFAULT_CONFIG: Final = Path("/etc/latchkey/coordinator.toml")
 SETUP_CONFIG: Final = Path("/var/lib/latchkey-coordinator-settings/coordinator.toml")
@@ -256,16 +256,12 @@ def _refuse_unknown(values: dict[str, Any], section: type[_Section], where: str)
     known = {field.name: field.type for field in msgspec.structs.fields(section)}
     for name, value in values.items():
         if name not in known:
-            raise SettingsError(f"unknown key {where + name!r}.{_hint(name, known)}")
+            meant = hint(name, sorted(known), "Known here")
+            raise SettingsError(f"unknown key {where + name!r}. {meant}")
         for inner in _sections(known[name]):
             for entry in value if isinstance(value, list) else [value]:
                 if isinstance(entry, dict):
                     _refuse_unknown(entry, inner, f"{where}{name}.")
-
-
-def _hint(name: str, known: dict[str, Any]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(sorted(known))}."
 
 
 def _sections(kind: Any) -> list[type[_Section]]:

@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from appliance.coordinator.autoapprove import approve_everything, approve_news
+from appliance.coordinator.autoapprove import Ourselves, approve_everything, approve_news
 from appliance.coordinator.change import Change, between
 from appliance.coordinator.errors import CoordinatorError, RefusedError
 from appliance.coordinator.mapper.view import View, next_view, with_policy
 from appliance.coordinator.model import Snapshot
 from appliance.coordinator.policy.engine import Policy
 from appliance.coordinator.routes import elect_primaries
-from appliance.protocol.addresses import IPAddress
 
 _log = logging.getLogger(__name__)
 
@@ -70,11 +69,11 @@ class State:
         store: Store,
         view: View,
         clock: Callable[[], datetime],
-        own_addresses: tuple[IPAddress, ...] = (),
+        ourselves: Ourselves | None = None,
     ) -> None:
-        """Start with a view, and the addresses at which nodes are known to dial us."""
-        self.own_addresses = own_addresses
-        """No route that holds one of them is approved by itself; may be set at any time."""
+        """Start with a view, and where nodes are known to dial us."""
+        self.ourselves = ourselves or Ourselves()
+        """Elsewhere no route that leads there is approved by itself; may be set at any time."""
         self._store = store
         self._clock = clock
         self._view = view
@@ -116,7 +115,7 @@ class State:
         if approvers:
             await self.report(
                 lambda snapshot, _now: (
-                    approve_everything(snapshot, approvers, self.own_addresses),
+                    approve_everything(snapshot, approvers, self.ourselves),
                     None,
                 )
             )
@@ -205,7 +204,7 @@ class State:
 
     def _settle(self, snapshot: Snapshot, now: datetime) -> Snapshot:
         approvers = self._view.policy.said.approvers
-        return settle(approve_news(self.snapshot, snapshot, approvers, self.own_addresses), now)
+        return settle(approve_news(self.snapshot, snapshot, approvers, self.ourselves), now)
 
     def _note_stored(self) -> None:
         if self._is_failing:

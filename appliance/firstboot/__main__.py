@@ -1,4 +1,4 @@
-"""``latchkey firstboot``: what the services latchkey-firstboot and latchkey-welcome run."""
+"""``latchkey firstboot``: what the services latchkey-firstboot, -welcome and -clock run."""
 
 import argparse
 import contextlib
@@ -14,6 +14,7 @@ from typing import Final
 from appliance.exit_status import ExitStatus
 from appliance.firstboot import memory, screens, system
 from appliance.firstboot.card import CLAIM, DEFAULT_FOLDER, ERROR, BootPartition
+from appliance.firstboot.clock import Machine, keep_clock, named_login_server
 from appliance.firstboot.config import BoxConfig, parse, without_auth_key
 from appliance.firstboot.errors import FirstbootError, LaterError
 from appliance.firstboot.join import join
@@ -31,31 +32,57 @@ _TRY_AGAIN_S: Final = 15.0
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of both parts."""
-    options = _parser().parse_args(arguments)
+    """Run one of the parts."""
+    options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     card = BootPartition(options.boot)
     if options.part == "settings":
         return apply_settings(card, system.Paths())
-    return Box(card, system.Paths(), LocalClient(options.socket), options.code).run()
+    client = LocalClient(options.socket)
+    if options.part == "clock":
+        return keep_clock(lambda: named_login_server(client), Machine())
+    return Box(card, system.Paths(), client, options.code).run()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of ``latchkey firstboot``."""
+    root = argparse.ArgumentParser(
         prog="latchkey firstboot",
-        description="Set this box up as latchkey.toml on its boot partition says, and show how to "
-        "claim it. Its services do so at each start; what was done is not done again.",
+        description="The first boot of the card: sets the box up as latchkey.toml on its boot "
+        "partition says, and shows how to claim it. The box's services run the parts at each "
+        "start; what was done is not done again.",
     )
-    parser.add_argument("--boot", type=Path, default=DEFAULT_FOLDER, metavar="DIR")
-    parser.add_argument("--socket", type=Path, default=DEFAULT_SOCKET, metavar="PATH")
-    parser.add_argument("--code", type=Path, default=_CODE_FILE, metavar="FILE")
-    parser.add_argument(
+    root.add_argument(
+        "--boot",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        metavar="DIR",
+        help="the boot partition (%(default)s): latchkey.toml is read there, and what went wrong "
+        "and how to claim the box are written there",
+    )
+    root.add_argument(
+        "--socket",
+        type=Path,
+        default=DEFAULT_SOCKET,
+        metavar="PATH",
+        help="the Local API's socket (%(default)s)",
+    )
+    root.add_argument(
+        "--code",
+        type=Path,
+        default=_CODE_FILE,
+        metavar="FILE",
+        help="where the setup page keeps the claim code (%(default)s)",
+    )
+    root.add_argument(
         "part",
-        choices=("settings", "welcome"),
-        help="settings: name, SSH, Wi-Fi, before there is a network; welcome: join the mesh and "
-        "show the claim code until the box has an owner",
+        choices=("settings", "welcome", "clock"),
+        metavar="PART",
+        help="settings (name, SSH and Wi-Fi, before there is a network), welcome (join the mesh, "
+        "and show the claim code until the box has an owner) or clock (ask the login server for "
+        "the time until NTP has answered)",
     )
-    return parser
+    return root
 
 
 def apply_settings(card: BootPartition, paths: system.Paths) -> int:
@@ -84,7 +111,11 @@ def _read(card: BootPartition) -> BoxConfig:
 
 
 class Box:
-    """Joins as told, and shows the claim code; ends when both are done."""
+    """Joins as told, and shows the claim code as it is now.
+
+    It stays only until it has joined. A new code, another address and the end of the hour start
+    the service again (latchkey-welcome.path, .timer, NetworkManager's dispatcher).
+    """
 
     def __init__(
         self, card: BootPartition, paths: system.Paths, client: LocalClient, code: Path
@@ -99,17 +130,17 @@ class Box:
         self._next_try = 0.0
 
     def run(self) -> int:
-        """Look every few seconds."""
+        """Look every few seconds until the mesh is joined or cannot be."""
         while True:
             welcome = self._look()
             if welcome != self._shown:
                 self._show(welcome)
-            if not self._mesh_done and time.monotonic() >= self._next_try:
-                self._try_to_join()
-                continue
-            if self._mesh_done and not welcome.code:
+            if self._mesh_done:
                 return ExitStatus.OK
-            time.sleep(_LOOK_S)
+            if time.monotonic() >= self._next_try:
+                self._try_to_join()
+            else:
+                time.sleep(_LOOK_S)
 
     def _try_to_join(self) -> None:
         try:

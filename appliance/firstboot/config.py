@@ -13,13 +13,13 @@ import binascii
 import re
 import tomllib
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from appliance.firstboot.errors import ConfigError
 from appliance.netmap.prefs import Prefs as MeshPrefs
 from appliance.netmap.prefs import PrefsError, edit
+from appliance.spelling import closest
 
 FILE: Final = "latchkey.toml"
 MAX_BYTES: Final = 64 * 1024
@@ -149,11 +149,11 @@ def _known(table: dict[str, Any], name: str) -> None:
 
 def _hint(key: str) -> str:
     homes = {word: table for table, words in _TABLES.items() for word in words}
-    close = get_close_matches(key, homes, n=1)
-    if not close:
+    close = closest(key, homes)
+    if close is None:
         return " latchkey.toml.example lists all."
-    home = homes[close[0]]
-    return f" Do you mean {close[0]}{f' in [{home}]' if home else ''}?"
+    home = homes[close]
+    return f" Do you mean {close}{f' in [{home}]' if home else ''}?"
 
 
 def _hostname(top: dict[str, Any]) -> str:

@@ -11,3 +11,7 @@ class ConfigError(FirstbootError):
 
 class LaterError(FirstbootError):
     """Not now (no network, no agent): it is tried again by itself."""
+
+
+class ClockRefusedError(FirstbootError):
+    """What was said of the time is not to be believed; the clock stays as it is."""

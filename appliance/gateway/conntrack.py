@@ -1,6 +1,6 @@
 """The kernel's table of connections: which of them peers opened, and which of those are cut.
 
-A connection carries a mark of ours from its first packet on (``ruleset``: CT_THROUGH and others),
+A connection carries a mark of ours from its first packet on (``marks``: CT_THROUGH and others),
 so the kernel picks the rows and we read only ours.
 
 nfnetlink: family u8 | version u8 (0) | resource u16 | attributes (``host.netlink``), numbers in
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.gateway.config import Flow
-from appliance.gateway.ruleset import CT_CUT, CT_ENTERED, CT_THROUGH, CT_TO_US, MARK_MASK
+from appliance.gateway.marks import CT_CUT, CT_ENTERED, CT_THROUGH, CT_TO_US, MARK_MASK
 from appliance.host.errors import NetlinkError
 from appliance.host.netlink import (
     NETLINK_NETFILTER,

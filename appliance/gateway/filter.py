@@ -21,6 +21,8 @@ UDP: Final = 17
 ICMP: Final = 1
 ICMPV6: Final = 58
 SCTP: Final = 132
+TSMP: Final = 99
+"""Messages between nodes inside the tunnel."""
 DEFAULT_PROTOCOLS: Final = frozenset({TCP, UDP, ICMP, ICMPV6})
 PORT_PROTOCOLS: Final = frozenset({TCP, UDP, SCTP})
 

@@ -2,26 +2,23 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from appliance.gateway import conntrack, nft
+from appliance.gateway import conntrack, kernel, nft
 from appliance.gateway.config import Flow, GatewayConfig, GatewayStatus
 from appliance.gateway.errors import GatewayError, RulesetRefusedError
 from appliance.gateway.filter import Allow, parse_filter
 from appliance.gateway.generations import Block, Generation, render_removal
 from appliance.gateway.knobs import Knobs
+from appliance.gateway.marks import CT_TO_US
 from appliance.gateway.neighbours.plan import Passage
 from appliance.gateway.neighbours.service import Neighbours
 from appliance.gateway.profile import (
-    FORWARD_V4,
-    FORWARD_V6,
     Line,
     Seen,
     Setting,
@@ -30,9 +27,9 @@ from appliance.gateway.profile import (
     plan_profile,
 )
 from appliance.gateway.revocation import Verdicts
-from appliance.gateway.routes import PROTOCOL, TABLE, plan_routes, plan_rules
-from appliance.gateway.ruleset import CT_TO_US, plan_ruleset
+from appliance.gateway.routes import plan_routes, plan_rules
 from appliance.gateway.ruleset import TABLE as FILTER_TABLE
+from appliance.gateway.ruleset import plan_ruleset
 from appliance.gateway.settings import Settings
 from appliance.gateway.shortcut import (
     Shortcut,
@@ -40,11 +37,11 @@ from appliance.gateway.shortcut import (
     forwards_for_others,
     plan_shortcut,
 )
-from appliance.host import monitor, sysctl
+from appliance.host import monitor
 from appliance.host.capabilities import CAP_NET_ADMIN, has_capability
 from appliance.host.errors import HostError
 from appliance.host.netlink import NETLINK_NETFILTER, NETLINK_ROUTE
-from appliance.host.rtmessages import RT_TABLE_MAIN, RTN_THROW, RTN_UNICAST, Link, Route, Rule
+from appliance.host.rtmessages import RT_TABLE_MAIN
 from appliance.host.rtnetlink import RtNetlink
 
 _log = logging.getLogger(__name__)
@@ -58,9 +55,6 @@ PROFILE_CHECK_S: Final = 60.0
 """The kernel tells of changes of forwarding and interfaces; the other settings are looked at."""
 NEIGHBOUR_RETRY_S: Final = 5.0
 """A firewall that refused, as firewalld does while it starts, is asked again that soon."""
-
-_DONE_ALREADY: Final = frozenset({errno.EEXIST, errno.ESRCH, errno.ENOENT})
-"""Somebody was quicker: the route is there, or gone, as we wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +111,7 @@ class LinuxGateway:
 
     async def observe(self) -> GatewayStatus:
         """Read what of ours the kernel really has."""
-        return await asyncio.to_thread(_observe)
+        return await asyncio.to_thread(kernel.observe)
 
     async def profile(self) -> tuple[Setting, ...]:
         """Read the host profile that the config in force needs; nothing before the first one."""
@@ -282,14 +276,14 @@ class LinuxGateway:
         try:
             with RtNetlink() as rtnetlink:
                 links = rtnetlink.links()
-                uplinks = _uplinks(links, rtnetlink.routes(RT_TABLE_MAIN), config.interface)
+                uplinks = kernel.uplinks(links, rtnetlink.routes(RT_TABLE_MAIN), config.interface)
                 self._make_settings(config, uplinks)
-                rules = plan_rules(config, _families())
-                rules_changed = _apply_rules(rtnetlink, rules)
+                rules = plan_rules(config, kernel.families())
+                rules_changed = kernel.apply_rules(rtnetlink, rules)
                 tunnel = next((one for one in links if one.name == config.interface), None)
                 index = tunnel.index if tunnel is not None and tunnel.is_up else None
-                routes = plan_routes(config, index, _families())
-                return _apply_routes(rtnetlink, routes) or rules_changed
+                routes = plan_routes(config, index, kernel.families())
+                return kernel.apply_routes(rtnetlink, routes) or rules_changed
         except HostError as error:
             raise GatewayError(str(error)) from error
 
@@ -297,12 +291,14 @@ class LinuxGateway:
         try:
             with RtNetlink() as rtnetlink:
                 main = rtnetlink.routes(RT_TABLE_MAIN)
-                self._make_settings(config, _uplinks(rtnetlink.links(), main, config.interface))
+                self._make_settings(
+                    config, kernel.uplinks(rtnetlink.links(), main, config.interface)
+                )
         except HostError as error:
             _log.warning("The settings of the host cannot be checked: %s", error)
 
     def _make_settings(self, config: GatewayConfig, uplinks: tuple[str, ...]) -> None:
-        wanted = plan_profile(config, uplinks, strict=_is_strict())
+        wanted = plan_profile(config, uplinks, strict=kernel.is_strict())
         self._settings.apply(wanted, self._is_to_stay)
 
     def _is_to_stay(self, name: str) -> bool:
@@ -318,7 +314,7 @@ class LinuxGateway:
                 main = rtnetlink.routes(RT_TABLE_MAIN)
         except HostError as error:
             raise GatewayError(str(error)) from error
-        uplinks = _uplinks(links, main, config.interface)
+        uplinks = kernel.uplinks(links, main, config.interface)
         by_name = {link.name: link.mtu for link in links}
         seen = Seen(
             tuple(Line(name, by_name[name]) for name in uplinks),
@@ -327,15 +323,15 @@ class LinuxGateway:
             self._settings.changed(),
             self._settings.refused,
         )
-        wanted = plan_profile(config, uplinks, strict=_is_strict())
+        wanted = plan_profile(config, uplinks, strict=kernel.is_strict())
         return observe_profile(config, wanted, Knobs().read, seen)
 
     def _remove_rest(self) -> None:
         try:
             self._settings.undo(self._is_to_stay)
             with RtNetlink() as rtnetlink:
-                _apply_rules(rtnetlink, frozenset())
-                _apply_routes(rtnetlink, frozenset())
+                kernel.apply_rules(rtnetlink, frozenset())
+                kernel.apply_routes(rtnetlink, frozenset())
         except HostError as error:
             raise GatewayError(str(error)) from error
 
@@ -363,79 +359,8 @@ def _judge(config: GatewayConfig, allows: tuple[Allow, ...]) -> bool:
     return any(one.kind == CT_TO_US for one in revoked)
 
 
-def _apply_rules(rtnetlink: RtNetlink, wanted: frozenset[Rule]) -> bool:
-    present = _our_rules(rtnetlink)
-    refused = rtnetlink.change_rules(remove=present - wanted, add=wanted - present)
-    for rule, error in refused:
-        if error.errno not in _DONE_ALREADY:
-            raise GatewayError(f"The kernel refused policy rule {rule.priority}: {error}.")
-    return present != wanted
-
-
-def _apply_routes(rtnetlink: RtNetlink, wanted: frozenset[Route]) -> bool:
-    present = _our_routes(rtnetlink)
-    refused = rtnetlink.change_routes(remove=present - wanted, add=wanted - present)
-    for route, error in refused:
-        if error.errno not in _DONE_ALREADY:
-            raise GatewayError(f"The kernel refused the route to {route.destination}: {error}.")
-    return present != wanted
-
-
-def _our_rules(rtnetlink: RtNetlink) -> frozenset[Rule]:
-    return frozenset(rule for rule in rtnetlink.rules() if rule.protocol == PROTOCOL)
-
-
-def _our_routes(rtnetlink: RtNetlink) -> frozenset[Route]:
-    return frozenset(_plain(route) for route in rtnetlink.routes(TABLE))
-
-
-def _plain(route: Route) -> Route:
-    """Leave out the loopback interface that IPv6 names in a route to nowhere."""
-    if route.kind == RTN_UNICAST:
-        return route
-    return replace(route, link=0)
-
-
-def _observe() -> GatewayStatus:
-    with RtNetlink() as rtnetlink:
-        rules = _our_rules(rtnetlink)
-        routes = _our_routes(rtnetlink)
-    return GatewayStatus(
-        ruleset=nft.identify() is not None,
-        rules=len(rules),
-        routes=frozenset(r.destination for r in routes if r.kind == RTN_UNICAST),
-        local_networks=frozenset(r.destination for r in routes if r.kind == RTN_THROW),
-        forwarding_ipv4=sysctl.read(FORWARD_V4) == "1",
-        forwarding_ipv6=sysctl.read(FORWARD_V6) not in (None, "0"),
-    )
-
-
-def _uplinks(links: list[Link], main: list[Route], tunnel: str) -> tuple[str, ...]:
-    """Return the interfaces that may hear an IPv6 router: real ones, and what leads out."""
-    leads_out = {route.link for route in main if route.destination.prefixlen == 0}
-    return tuple(
-        sorted(
-            link.name
-            for link in links
-            if link.name not in ("lo", tunnel) and (link.kind is None or link.index in leads_out)
-        )
-    )
-
-
 def _passage(config: GatewayConfig) -> Passage:
     return Passage(config.interface, config.listen_port)
-
-
-def _is_strict() -> bool:
-    """Return whether the strict reverse-path check is on for all interfaces."""
-    return sysctl.read("net.ipv4.conf.all.rp_filter") == "1"
-
-
-def _families() -> tuple[int, ...]:
-    """Return the address families that this kernel has switched on."""
-    if sysctl.read(FORWARD_V6) is None:
-        return (socket.AF_INET,)
-    return (socket.AF_INET, socket.AF_INET6)
 
 
 def _require_permission() -> None:

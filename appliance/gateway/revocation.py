@@ -13,17 +13,10 @@ from typing import Final
 from appliance.gateway import ranges
 from appliance.gateway.classes import BOTH, Classes, Layer, Row, classify
 from appliance.gateway.config import Flow, GatewayConfig
-from appliance.gateway.filter import ICMP, ICMPV6, TCP, UDP, Allow
+from appliance.gateway.filter import ICMP, ICMPV6, TCP, TSMP, UDP, Allow
+from appliance.gateway.marks import CT_ENTERED, CT_THROUGH, CT_TO_US
 from appliance.gateway.ranges import Ranges
-from appliance.gateway.ruleset import (
-    CT_ENTERED,
-    CT_THROUGH,
-    CT_TO_US,
-    TSMP,
-    exit_users,
-    here,
-    internet,
-)
+from appliance.gateway.zones import exit_users, here, internet
 from appliance.protocol.addresses import IPAddress
 
 _ICMP: Final = frozenset({ICMP, ICMPV6})

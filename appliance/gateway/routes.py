@@ -26,7 +26,8 @@ import socket
 from typing import Final
 
 from appliance.gateway.config import GatewayConfig
-from appliance.gateway.ruleset import MARK_MASK, MESH_RANGES, accepts_subnets
+from appliance.gateway.marks import MARK_MASK
+from appliance.gateway.zones import MESH_RANGES, accepts_subnets
 from appliance.host.rtmessages import (
     FR_ACT_TO_TBL,
     FR_ACT_UNREACHABLE,

@@ -26,7 +26,9 @@ from appliance.gateway import nft
 from appliance.gateway.config import GatewayConfig
 from appliance.gateway.errors import RulesetRefusedError
 from appliance.gateway.filter import TCP, UDP
-from appliance.gateway.ruleset import INTERFACE_NAME, IS_FORWARDED, TABLE
+from appliance.gateway.marks import IS_FORWARDED
+from appliance.gateway.ruleset import INTERFACE_NAME, TABLE
+from appliance.gateway.zones import forwards
 from appliance.host.rtmessages import Link, Route, Rule
 
 _log = logging.getLogger(__name__)
@@ -50,8 +52,7 @@ class Shortcut:
 
 def forwards_for_others(config: GatewayConfig) -> bool:
     """Whether there is anything that could take the short way."""
-    forwards = config.advertised or config.serve_exit or config.entering
-    return config.filter is not None and bool(forwards)
+    return config.filter is not None and forwards(config)
 
 
 def plan_shortcut(

@@ -14,7 +14,6 @@ nodes_file = "/etc/latchkey/relay-nodes"     # one nodekey:… a line
 anyone = true
 """
 
-import difflib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from urllib.parse import urlsplit
 from appliance.protocol.addresses import AddrPort
 from appliance.protocol.errors import ProtocolError
 from appliance.relay.errors import SettingsError
+from appliance.spelling import closest
 
 DEFAULT_STATE_DIRECTORY: Final = Path("/var/lib/latchkey-relay")
 DEFAULT_LISTEN: Final = ("[::]:443",)
@@ -121,8 +121,8 @@ def _refuse_unknown(values: dict[str, Any], known: tuple[str, ...], where: str) 
     for name in values:
         if name in known:
             continue
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {where}{close[0]}?" if close else f"known are {', '.join(known)}."
+        close = closest(name, known)
+        hint = f"did you mean {where}{close}?" if close else f"known are {', '.join(known)}."
         raise SettingsError(f"There is no setting {where}{name}; {hint}")
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from image.card.errors import UnfitHostError as UnfitHostError
 
 _TOOLS: Final = {
     "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
     "mksquashfs": "squashfs-tools",
     "mkfs.fat": "dosfstools",
     "mcopy": "mtools",
@@ -25,6 +27,8 @@ _TOOLS: Final = {
     "apt-get": "apt",
 }
 _INTERPRETER: Final = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
+_RULE: Final = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
+"""Of qemu-user-static: what systemd tells the kernel, where systemd runs."""
 
 
 def require(output: Path, free_gib: int) -> None:
@@ -46,16 +50,20 @@ def require(output: Path, free_gib: int) -> None:
 def _require_arm64() -> None:
     if os.uname().machine == "aarch64" or _interpreter_works():
         return
-    if shutil.which("update-binfmts") and shutil.which("qemu-aarch64-static"):
-        if not _INTERPRETER.parent.joinpath("register").exists():
-            mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_INTERPRETER.parent)]
-            subprocess.run(mount, check=False, capture_output=True)
-        command = ["update-binfmts", "--enable", "qemu-aarch64"]
-        subprocess.run(command, check=False, capture_output=True)
+    _register_interpreter()
     if not _interpreter_works():
         raise UnfitHostError(
             "Programs for arm64 do not run here: apt-get install qemu-user-static binfmt-support"
         )
+
+
+def _register_interpreter() -> None:
+    register = _INTERPRETER.with_name("register")
+    if not register.exists():
+        mount = ["mount", "-t", "binfmt_misc", "binfmt_misc", str(_INTERPRETER.parent)]
+        subprocess.run(mount, check=False, capture_output=True)
+    with suppress(OSError):
+        register.write_bytes(_RULE.read_bytes().strip())
 
 
 def _interpreter_works() -> bool:

@@ -123,18 +123,20 @@ def mmdebstrap_command(bootstrap: Bootstrap) -> list[str]:
     ]
 
 
-def squashfs_command(target: Path, epoch: int) -> list[str]:
-    """Return the command that packs a tar from its standard input."""
+def squashfs_command(target: Path) -> list[str]:
+    """Return the command that packs a tar from its standard input.
+
+    Its times come from SOURCE_DATE_EPOCH: Debian 12's ignores -root-time with a tar.
+    """
     return [
         *("mksquashfs", "-", str(target), "-tar", "-noappend", "-quiet", "-no-progress"),
-        *("-reproducible", "-mkfs-time", str(epoch), "-no-exports"),
-        *("-root-mode", "755", "-root-time", str(epoch)),
+        *("-reproducible", "-no-exports", "-root-mode", "755"),
         *("-comp", "zstd", "-Xcompression-level", "9", "-b", "256K"),
     ]
 
 
-def make_tree(bootstrap: Bootstrap, target: Path, log: Path) -> None:
-    """Write the system to ``target``; what mmdebstrap says goes to ``log``."""
+def make_tree(bootstrap: Bootstrap, target: Path, log: Path, kept: Path) -> None:
+    """Write the system to ``target``; what mmdebstrap says goes to ``log`` (later ``kept``)."""
     temporary = bootstrap.work / "tree"
     temporary.mkdir()
     environment = {
@@ -164,7 +166,11 @@ def make_tree(bootstrap: Bootstrap, target: Path, log: Path) -> None:
             start_new_session=True,
         )
         pack = subprocess.Popen(
-            squashfs_command(target, bootstrap.epoch), stdin=unpack.stdout, stdout=said, stderr=said
+            squashfs_command(target),
+            stdin=unpack.stdout,
+            stdout=said,
+            stderr=said,
+            env=environment,
         )
         try:
             if unpack.stdout is not None:
@@ -175,7 +181,7 @@ def make_tree(bootstrap: Bootstrap, target: Path, log: Path) -> None:
             pack.kill()
             raise
     if unpacked or packed:
-        raise CardError(explain(log.read_text(encoding="utf-8", errors="replace"), log))
+        raise CardError(explain(log.read_text(encoding="utf-8", errors="replace"), kept))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

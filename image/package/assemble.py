@@ -78,7 +78,7 @@ def source_date() -> int:
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given:
         return int(given)
-    git = ["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]
+    git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT), "log", "-1", "--format=%ct"]
     done = subprocess.run(git, capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip() else 0
 

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "latchkey-agent.8": program.AGENT,
     "latchkey-coordinator.8": program.COORDINATOR,
     "latchkey-relay.8": program.RELAY,
+    "latchkey-firstboot.8": program.FIRSTBOOT,
     "latchkey-webui.8": program.WEBUI,
 }
 _SETTINGS: Final = {

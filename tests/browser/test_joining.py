@@ -23,6 +23,7 @@ from tests.support.setuppages import (
     DevicesPage,
     JoinPage,
     LeavePage,
+    LoginPage,
     NetworksPage,
 )
 
@@ -68,6 +69,11 @@ def test_a_login_link_with_a_qr_code_leads_into_the_mesh(guest: Guest) -> None:
     assert connecting.link().startswith(guest.coordinator.url)
     assert connecting.has_qr()
     assert guest.window.shoot("mesh-login") == []
+    with guest.house.visit(width=NARROW, javascript=False) as plain:
+        LoginPage(plain).open()
+        LoginPage(plain).log_in()
+        plain.page.get_by_role("link", name="Look again").wait_for()
+        assert plain.shoot("mesh-login-without-scripts") == []
     entry = wait_until(guest.waiting, 20, "the box waits to be let in")
     guest.coordinator.admin("nodes", "register", entry, "--user", "family")
     guest.window.page.wait_for_url("**/networks", timeout=40_000)

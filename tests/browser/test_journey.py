@@ -103,6 +103,9 @@ def test_a_stock_client_joins_with_the_key_that_the_page_shows(journey: Journey)
     assert journey.shoot("device-add") == []
     key = adding.make_key()
     assert journey.shoot("device-key") == []
+    if not journey.window.javascript:
+        adding.ask_whether_joined()
+        assert journey.shoot("device-awaited") == []
     phone = Phone(journey.house.home.phone, journey.house.join_with(key), caddy)
     phone.start(f"{journey.house.home.printer.ip}:80")
     wait_until(lambda: _page_of(phone) or adding.has_joined("phone"), 20, "the phone joins")

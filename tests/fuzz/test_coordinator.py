@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.coordinator.auth.preauth import check_key
-from appliance.coordinator.autoapprove import approve_everything
+from appliance.coordinator.autoapprove import Ourselves, approve_everything
 from appliance.coordinator.errors import CoordinatorError, RefusedError, SettingsError
 from appliance.coordinator.pings import _parse_response
 from appliance.coordinator.policy.check import check_policy
@@ -98,7 +98,7 @@ def test_a_policy_is_one_that_answers_for_every_node_or_an_error_with_its_place(
             assert reach.may_meet(viewer.id, other) == reach.may_meet(other, viewer.id)
             assert reach.may_meet(viewer.id, other) or not reach.may_open(viewer.id, other)
         reach.may_use(viewer.id, ip_network("10.0.0.0/8"))
-    approve_everything(STATE, policy.said.approvers, ())
+    approve_everything(STATE, policy.said.approvers, Ourselves())
     check_policy(STATE, policy)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.image.house import House, build_house
-from tests.support.cardmachine import Card, unpack
+from tests.image.house import WIFI, House, build_house, note_figure
+from tests.netns.lab import wait_until
+from tests.support.cardmachine import UP_S, Card, CardMachine, unpack
 from tests.support.labs import fresh_lab, why_no_lab
 
 
@@ -45,3 +47,27 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("ssh") / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
     return file
+
+
+@pytest.fixture(scope="session")
+def box(
+    card: Card, house: House, key: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CardMachine]:
+    """The box at home, set up by latchkey.toml."""
+    machine = CardMachine(card, house.wire, tmp_path_factory.mktemp("box"))
+    public = key.with_suffix(".pub").read_text().strip()
+    machine.put(
+        "latchkey.toml",
+        f'hostname = "gatekeeper"\nssh_keys = ["{public}"]\n\n{WIFI}\n[mesh]\n'
+        f'login_server = "{house.coordinator.url}"\nauth_key = "{house.coordinator.new_key()}"\n'
+        'advertise_routes = ["auto"]\nadvertise_exit_node = true\n',
+    )
+    began = time.monotonic()
+    machine.start()
+    wait_until(house.page_answers, UP_S, f"the page answers\n{machine.console[-3000:]}")
+    note_figure("page_s", time.monotonic() - began)
+    wait_until(
+        lambda: house.try_ssh(key, "true").returncode == 0, 120, "SSH lets the owner's key in"
+    )
+    yield machine
+    machine.cut_power()

@@ -20,6 +20,9 @@ from tests.support.mesh import LATCHKEY, AgentNode, Join
 
 BOX: Final = "192.168.1.10"
 LAN: Final = "192.168.1.0/24"
+SSID: Final = "Home sweet home"
+WIFI_PASSWORD: Final = "a password for guests, too"
+WIFI: Final = f'[wifi]\ncountry = "DE"\nssid = "{SSID}"\npsk = "{WIFI_PASSWORD}"\n'
 _MAC: Final = "52:54:00:12:34:10"
 
 

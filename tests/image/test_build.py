@@ -49,7 +49,8 @@ def test_a_disk_without_room_is_said_before_anything_is_done(small_disk: Path) -
 def test_an_archive_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
     sources = tmp_path / "apt" / "sources.list"
     sources.parent.mkdir()
-    sources.write_text("deb [trusted=yes] http://127.0.0.1:9/debian trixie main\n")
+    archive = "deb [trusted=yes] http://127.0.0.1:9/debian"
+    sources.write_text(f"{archive} trixie main\n{archive}-security trixie-security main\n")
     config = tmp_path / "apt.conf"
     config.write_text(f'Dir::Etc::sourcelist "{sources}";\nDir::Etc::sourceparts "/dev/null";\n')
     out = tmp_path / "out"

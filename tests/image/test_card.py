@@ -9,7 +9,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,30 +33,6 @@ MEANT: Final = {
     ("udp", "*:41641"): "WireGuard",
 }
 IDLE_MB: Final = 180
-
-
-@pytest.fixture(scope="module")
-def box(
-    card: Card, house: House, key: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[CardMachine]:
-    """The box at home, set up by latchkey.toml."""
-    machine = CardMachine(card, house.wire, tmp_path_factory.mktemp("box"))
-    public = key.with_suffix(".pub").read_text().strip()
-    machine.put(
-        "latchkey.toml",
-        f'hostname = "gatekeeper"\nssh_keys = ["{public}"]\n\n[mesh]\n'
-        f'login_server = "{house.coordinator.url}"\nauth_key = "{house.coordinator.new_key()}"\n'
-        'advertise_routes = ["auto"]\nadvertise_exit_node = true\n',
-    )
-    began = time.monotonic()
-    machine.start()
-    wait_until(house.page_answers, UP_S, f"the page answers\n{machine.console[-3000:]}")
-    note_figure("page_s", time.monotonic() - began)
-    wait_until(
-        lambda: house.try_ssh(key, "true").returncode == 0, 120, "SSH lets the owner's key in"
-    )
-    yield machine
-    machine.cut_power()
 
 
 def test_the_code_is_on_the_console_and_on_the_card(
@@ -212,7 +187,7 @@ def test_a_mangled_file_no_network_and_no_clock(card: Card, house: House, tmp_pa
         note = wait_until(lambda: machine.read("LATCHKEY-ERROR.txt"), 60, "the card says why")
         assert "latchkey.toml cannot be read" in note
         assert "line 1" in note
-        assert "latchkey.toml cannot be read" in console
+        machine.wait_for_console("latchkey.toml cannot be read")
         assert machine.in_shell("hostname").strip() == "latchkey"
         assert int(machine.in_shell("date +%Y")) >= 2025
         assert machine.in_shell("ss -H -lnt 'sport = :22'") == ""

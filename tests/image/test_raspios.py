@@ -6,7 +6,6 @@ in them (kernel, device trees and overlays where profile.toml looks), and whethe
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,64 +18,13 @@ from image.card.archive import SUITE, Archives
 from image.card.native import Native
 from image.card.profiles import Profile, load
 from image.card.tree import Bootstrap, sources
+from tests.support.aptarchive import Package, Signer, make_archive
 
 pytestmark = pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
 
 PI_ONLY = {"linux-image-rpi-v8", "rpi-eeprom", "raspberrypi-archive-keyring"}
 SHARED = {"raspi-firmware": "1.20250430-1~rpt1", "firmware-brcm80211": "20250410-2+rpt1"}
 """Debian has them, too; the newer one of Raspberry Pi is wanted."""
-
-
-class Signer:
-    """A key of its own."""
-
-    def __init__(self, home: Path, name: str) -> None:
-        home.mkdir(mode=0o700)
-        self._command = ["gpg", "--homedir", str(home), "--batch", "--quiet"]
-        make = [*self._command, "--passphrase", "", "--quick-generate-key", name, "ed25519"]
-        subprocess.run(make, check=True, capture_output=True)
-        self.key = home / "key.gpg"
-        exported = subprocess.run([*self._command, "--export"], check=True, capture_output=True)
-        self.key.write_bytes(exported.stdout)
-        self._home = home
-
-    def sign(self, release: Path) -> None:
-        command = [*self._command, "--clearsign", "--yes", "--output"]
-        target = release.with_name("InRelease")
-        subprocess.run([*command, str(target), str(release)], check=True, capture_output=True)
-
-    def stop(self) -> None:
-        command = ["gpgconf", "--homedir", str(self._home), "--kill", "all"]
-        subprocess.run(command, check=False, capture_output=True)
-
-
-def make_archive(
-    folder: Path, suite: str, components: tuple[str, ...], packages: dict[str, str], signer: Signer
-) -> str:
-    """An archive with these packages, which cannot be downloaded but chosen."""
-    dist = folder / "dists" / suite
-    listed = "\n".join(
-        f"Package: {name}\nVersion: {version}\nArchitecture: arm64\nMaintainer: A <a@example.org>\n"
-        f"Filename: pool/{name}.deb\nSize: 1\nSHA256: {'0' * 64}\nDescription: stand-in\n"
-        for name, version in packages.items()
-    )
-    sums = []
-    for component in components:
-        for architecture in ("arm64", "all"):
-            index = dist / component / f"binary-{architecture}" / "Packages"
-            index.parent.mkdir(parents=True)
-            index.write_text(listed if (component, architecture) == ("main", "arm64") else "")
-            digest = hashlib.sha256(index.read_bytes()).hexdigest()
-            sums.append(f" {digest} {index.stat().st_size} {index.relative_to(dist)}")
-    release = dist / "Release"
-    release.write_text(
-        f"Suite: {suite}\nCodename: {suite}\nArchitectures: all arm64\n"
-        f"Components: {' '.join(components)}\nDate: Sat, 01 Nov 2025 12:00:00 UTC\nSHA256:\n"
-        + "\n".join(sums)
-        + "\n"
-    )
-    signer.sign(release)
-    return f"file:{folder}"
 
 
 @pytest.fixture
@@ -139,21 +87,22 @@ def test_its_packages_come_from_its_archive_and_by_its_key_alone(
     debian, pi = signers
     profile = load("raspios")
     assert profile.extra is not None
-    names = {name: "1.0" for name in profile.packages if name not in PI_ONLY}
+    names = [Package(name, "1.0") for name in profile.packages if name not in PI_ONLY]
     components = profile.components
-    base = make_archive(tmp_path / "debian", SUITE, components, names, debian)
-    make_archive(tmp_path / "updates", f"{SUITE}-updates", components, {}, debian)
-    shutil.copytree(tmp_path / "updates/dists", tmp_path / "debian/dists", dirs_exist_ok=True)
-    security = make_archive(tmp_path / "security", f"{SUITE}-security", components, {}, debian)
-    vendor = make_archive(
-        tmp_path / "pi",
+    base, security, vendor = (tmp_path / name for name in ("debian", "security", "pi"))
+    make_archive(base, SUITE, components, names, debian)
+    make_archive(base, f"{SUITE}-updates", components, [], debian)
+    make_archive(security, f"{SUITE}-security", components, [], debian)
+    shared = [Package(name, version) for name, version in SHARED.items()]
+    make_archive(
+        vendor,
         profile.extra.suite,
         profile.extra.components,
-        dict.fromkeys(PI_ONLY, "2.0") | SHARED,
+        [*(Package(name, "2.0") for name in PI_ONLY), *shared],
         pi if rightly_signed else debian,
     )
-    profile = replace(profile, extra=replace(profile.extra, uri=vendor))
-    bootstrap = bootstrap_of(profile, Archives(base, security), pi.key)
+    profile = replace(profile, extra=replace(profile.extra, uri=f"file:{vendor}"))
+    bootstrap = bootstrap_of(profile, Archives(f"file:{base}", f"file:{security}"), pi.key)
     root = tmp_path / "root"
     updated = apt(root, bootstrap, debian.key, "update")
     if not rightly_signed:

@@ -41,6 +41,7 @@ def test_every_program_has_a_manual_page_that_groff_takes(unpacked: Path) -> Non
         "latchkey-admin.8",
         "latchkey-agent.8",
         "latchkey-coordinator.8",
+        "latchkey-firstboot.8",
         "latchkey-relay.8",
         "latchkey-webui.8",
     ]

@@ -69,6 +69,9 @@ class CardMachine:
         self._memory_mib = memory_mib
         self._program: Program | None = None
         self._starts = 0
+        self._shell: socket.socket | None = None
+        self._shell_answers = False
+        self._commands = 0
 
     @property
     def console(self) -> str:
@@ -107,6 +110,8 @@ class CardMachine:
         self._program = self.wire.start(
             f"qemu-{self._starts}", self._command(boot, " ".join(words), cable, clock, shell)
         )
+        if shell:
+            self._connect_shell()
 
     def _command(self, boot: Path, words: str, cable: bool, clock: str, shell: bool) -> list[str]:
         net = ["-nic", "none"]
@@ -117,13 +122,14 @@ class CardMachine:
         extra = ["-rtc", f"base={clock}"] if clock else []
         if shell:
             extra += ["-device", "virtio-serial-pci", "-device", "virtconsole,chardev=shell"]
-            extra += ["-chardev", f"socket,id=shell,path={self._shell},server=on,wait=off"]
+            # It waits for us: while nobody reads, its kernel spins in the console's driver.
+            extra += ["-chardev", f"socket,id=shell,path={self._shell_path},server=on,wait=on"]
         return [
             *("nice", "-n", "5", "qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72"),
             *("-accel", "tcg,thread=multi", "-smp", "2", "-m", str(self._memory_mib)),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
             *("-kernel", str(boot / "vmlinuz"), "-initrd", str(boot / "initrd.img")),
-            *("-append", words, "-device", "virtio-rng-pci"),
+            *("-append", words, "-device", "virtio-rng-pci", "-device", "i6300esb"),
             *("-drive", f"file={self.disk},format=raw,if=none,id=card,cache=writeback"),
             *("-device", "virtio-blk-pci,drive=card"),
             *("-serial", f"file:{self.folder / f'console-{self._starts}.log'}"),
@@ -132,8 +138,14 @@ class CardMachine:
         ]
 
     @property
-    def _shell(self) -> Path:
+    def _shell_path(self) -> Path:
         return self.wire.socket_path("shell")
+
+    def _connect_shell(self) -> None:
+        shell = socket.socket(socket.AF_UNIX)
+        path = str(self._shell_path)
+        wait_until(lambda: shell.connect_ex(path) == 0, 20, "the machine's shell has its socket")
+        self._shell, self._shell_answers = shell, False
 
     def _plug_in(self) -> None:
         self.wire.try_run(["ip", "tuntap", "add", _TAP, "mode", "tap"])
@@ -152,25 +164,42 @@ class CardMachine:
 
     def in_shell(self, command: str, timeout_s: float = UP_S) -> str:
         """What a command prints in the root shell of ``start(shell=True)``."""
+        if self._shell is None:
+            raise LabError("This start has no shell.")
         deadline = time.monotonic() + timeout_s
-        with socket.socket(socket.AF_UNIX) as shell:
-            shell.settimeout(5)
-            shell.connect(str(self._shell))
-            said = b""
-            while time.monotonic() < deadline:
-                # The words are put together by the shell, so that its echo is not the answer.
-                shell.sendall(f"echo st''art; {command}; echo e''nd\n".encode())
-                try:
-                    while b"end\r\n" not in said:
-                        said += shell.recv(65536)
-                except TimeoutError:
-                    continue  # nobody listens yet
-                text = said.decode(errors="replace").replace("\r\n", "\n")
-                return text.rpartition("start\n")[2].rpartition("end\n")[0]
-        raise LabError(f"no shell in the machine answers: {said[-500:]!r}")
+        if not self._shell_answers:
+            self._say("\n", "# ", deadline, again=True)  # heard once somebody listens
+            self._shell_answers = True
+        self._commands += 1
+        number = self._commands
+        # The words are put together by the shell, so that its echo is not the answer.
+        line = f"echo start'{number}'; {command}; echo end'{number}'\n"
+        said = self._say(line, f"end{number}\n", deadline)
+        return said.rpartition(f"start{number}\n")[2].rpartition(f"end{number}\n")[0]
+
+    def _say(self, line: str, until: str, deadline: float, *, again: bool = False) -> str:
+        """Type a line into the shell, ``again`` until it answers; what comes up to some text."""
+        shell = self._shell
+        assert shell is not None
+        shell.settimeout(5)
+        shell.sendall(line.encode())
+        heard = b""
+        while time.monotonic() < deadline:
+            try:
+                heard += shell.recv(65536)
+            except TimeoutError:
+                if again:
+                    shell.sendall(line.encode())
+            text = heard.decode(errors="replace").replace("\r\n", "\n")
+            if until in text:
+                return text
+        raise LabError(f"the shell in the machine says no {until!r}: {heard[-500:]!r}")
 
     def cut_power(self) -> None:
         """Pull the plug."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
         if self._program is not None:
             self._program.kill()
             self._program = None

@@ -7,6 +7,7 @@ reader cannot be driven by a test either.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from playwright.sync_api import Locator, Page
 
@@ -246,8 +247,12 @@ class AddDevicePage(_Navigator):
     def wait_for(self, name: str) -> None:
         """The page itself says that the device has joined; without scripts, once it was asked."""
         if not self.window.javascript:
-            self.follow("I have typed it in: has the device joined?")
+            look_again_until(self.window, lambda: self.has_joined(name))
         self.page.get_by_role("heading", name=f"{name} has joined").wait_for(timeout=30_000)
+
+    def ask_whether_joined(self) -> None:
+        """Go on to the page that says whether the key was used."""
+        self.follow("I have typed it in: has the device joined?")
 
 
 class DashboardPage(_Navigator):
@@ -289,6 +294,14 @@ class ConnectingPage(_Navigator):
     def has_qr(self) -> bool:
         """Whether a phone's camera can take the link."""
         return self.page.get_by_role("img", name="QR code of the login link").is_visible()
+
+
+def look_again_until(window: Visit, done: Callable[[], bool]) -> None:
+    """Press what a page without scripts has for that, now and then."""
+    deadline = time.monotonic() + 30
+    while not done() and time.monotonic() < deadline:
+        window.page.get_by_role("link", name="Look again").click()
+        window.page.wait_for_timeout(300)
 
 
 def choose_language(window: Visit, name: str) -> None:

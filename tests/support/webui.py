@@ -60,7 +60,7 @@ FOUND = (
         kind="other",
         prefix="172.17.0.0/16",
         addresses=("172.17.0.1",),
-        reason="It belongs to containers on this box.",
+        reason="Containers or virtual machines of this machine use it; it is no network at home.",
     ),
 )
 

@@ -102,6 +102,16 @@ def _page(
         return render_template("claim_closed.html", owned=owned, reason=reason), 403
     minutes = max(1, round(state.seconds_left(now) / 60))
     body = render_template(
-        "claim.html", code=code, errors=errors or {}, trouble=trouble, minutes=minutes
+        "claim.html",
+        code=code,
+        errors=errors or {},
+        trouble=trouble,
+        minutes=minutes,
+        is_readable_by_others=not _is_encrypted(),
     )
     return body, status
+
+
+def _is_encrypted() -> bool:
+    """Whether the browser speaks TLS, as far as a proxy in front says; a hint hangs on it only."""
+    return request.is_secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"

@@ -79,6 +79,13 @@ class Sight:
     trouble: Trouble | None = None
 
     @property
+    def twins(self) -> frozenset[str]:
+        """The IPv6 side of networks that stand here with their IPv4 addresses too."""
+        known = {one.interface for one in self.networks if ":" not in one.prefix}
+        mine = (one for one in self.networks if ":" in one.prefix and one.interface in known)
+        return frozenset(one.prefix for one in mine)
+
+    @property
     def unapproved(self) -> tuple[str, ...]:
         """What somebody has to approve."""
         return tuple(offer.prefix for offer in self.offers if not offer.approved)

@@ -22,6 +22,15 @@ class Outcome:
     result: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
+    def as_result(self) -> dict[str, Any]:
+        """Return what a module answers, as ``run`` takes it."""
+        return {
+            "changed": self.changed,
+            "diff": {"before": self.before, "after": self.after},
+            "warnings": self.warnings,
+            **self.result,
+        }
+
 
 @dataclass(frozen=True)
 class KeyTerms:

@@ -108,12 +108,7 @@ def main() -> None:
             done = settle_node(api, given["node"], wanted, check=check)
         else:
             done = delete_node(api, given["node"], check=check)
-        return {
-            "changed": done.changed,
-            "diff": diff(done.before, done.after),
-            "warnings": done.warnings,
-            **done.result,
-        }
+        return {**done.as_result(), "diff": diff(done.before, done.after)}
 
     run(module, work)
 

@@ -137,15 +137,8 @@ def main() -> None:
 
     def work() -> dict[str, Any]:
         if given["state"] == "present":
-            done = make_key(api, terms, given["node"], check=check)
-        else:
-            done = revoke_key(api, given["id"], check=check)
-        return {
-            "changed": done.changed,
-            "diff": {"before": done.before, "after": done.after},
-            "warnings": done.warnings,
-            **done.result,
-        }
+            return make_key(api, terms, given["node"], check=check).as_result()
+        return revoke_key(api, given["id"], check=check).as_result()
 
     run(module, work)
 

@@ -68,18 +68,13 @@ def main() -> None:
     given = module.params
 
     def work() -> dict[str, Any]:
-        done = settle_user(
+        return settle_user(
             Api(COORDINATOR, given["admin_socket"]),
             given["name"],
             given["display_name"],
             wanted=given["state"] == "present",
             check=module.check_mode,
-        )
-        return {
-            "changed": done.changed,
-            "diff": {"before": done.before, "after": done.after},
-            "warnings": done.warnings,
-        }
+        ).as_result()
 
     run(module, work)
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.gateway.marks import ADMITTED_MARK, MARK_MASK, SUBNET_MARK
 from appliance.gateway.neighbours.chains import Chain, ChainName, Hook, Rule
-from appliance.gateway.ruleset import ADMITTED_MARK, MARK_MASK, SUBNET_MARK, TABLE
+from appliance.gateway.ruleset import TABLE
 
 MARK: Final = "latchkey: "
 """How the comment of each rule of ours begins."""

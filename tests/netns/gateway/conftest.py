@@ -9,8 +9,10 @@ ends know each other's hardware address, since nobody asks for one in a tunnel.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,6 +60,8 @@ CLOSED = GatewayConfig(
 )
 OPEN = replace(CLOSED, filter=ANYTHING)
 ROUTER = replace(OPEN, advertised=networks(LAN, LAN6))
+NAT, PLAIN = ROUTER, replace(ROUTER, snat=False)
+SITE = replace(PLAIN, entering=networks(LAN, LAN6))
 EXIT = replace(OPEN, serve_exit=True)
 
 
@@ -85,15 +89,12 @@ class Home:
         """Plug in the cable that plays the tunnel; the peer sends everything through it."""
         join(self.home, TUNNEL, self.peer, "tun")
         home_hardware, peer_hardware = hardware(self.home, TUNNEL), hardware(self.peer, "tun")
+        self._address_tunnel()
         self.home.ip(
-            f"addr add {HOME_MESH}/32 dev {TUNNEL}",
-            f"addr add {HOME_MESH6}/128 dev {TUNNEL} nodad",
             f"neigh replace {PEER} lladdr {peer_hardware} nud permanent dev {TUNNEL}",
             f"neigh replace {PEER6} lladdr {peer_hardware} nud permanent dev {TUNNEL}",
         )
         self.peer.ip(
-            f"addr add {PEER}/32 dev tun",
-            f"addr add {PEER6}/128 dev tun nodad",
             f"neigh replace {HOME_MESH} lladdr {home_hardware} nud permanent dev tun",
             f"neigh replace {HOME_MESH6} lladdr {home_hardware} nud permanent dev tun",
             f"route add {HOME_MESH} dev tun",
@@ -101,6 +102,46 @@ class Home:
             f"route add default via {HOME_MESH} dev tun onlink",
             f"route add default via {HOME_MESH6} dev tun onlink",
         )
+
+    def add_wireguard(self) -> None:
+        """A tunnel of the kernel's WireGuard, in place of the cable that plays it."""
+        join(self.home, "under", self.peer, "under")
+        self.home.ip("addr add 10.9.0.1/24 dev under")
+        self.peer.ip("addr add 10.9.0.2/24 dev under")
+        keys = {}
+        for box, device in ((self.home, TUNNEL), (self.peer, "tun")):
+            box.ip(f"link add {device} type wireguard")
+            private = self.record.with_name(f"{device}.key")
+            private.write_text(box.run("wg genkey"))
+            box.run(f"wg set {device} private-key {private} listen-port 5555")
+            keys[device] = box.run(f"wg show {device} public-key").strip()
+        self.home.run(f"wg set {TUNNEL} peer {keys['tun']} allowed-ips {PEER}/32,{PEER6}/128")
+        self.peer.run(
+            f"wg set tun peer {keys[TUNNEL]} allowed-ips 0.0.0.0/0,::/0 endpoint 10.9.0.1:5555"
+        )
+        self._address_tunnel()
+        self.home.ip(f"link set {TUNNEL} mtu 1280 up")
+        self.peer.ip(
+            "link set tun mtu 1280 up",
+            "route add default dev tun",
+            "route add ::/0 dev tun",
+        )
+
+    def _address_tunnel(self) -> None:
+        self.home.ip(
+            f"addr add {HOME_MESH}/32 dev {TUNNEL}",
+            f"addr add {HOME_MESH6}/128 dev {TUNNEL} nodad",
+        )
+        self.peer.ip(f"addr add {PEER}/32 dev tun", f"addr add {PEER6}/128 dev tun nodad")
+
+
+@asynccontextmanager
+async def guarded(gateway: LinuxGateway) -> AsyncIterator[None]:
+    """Inside the block the gateway's guard is at work."""
+    async with asyncio.TaskGroup() as tasks:
+        guard = tasks.create_task(gateway.guard(), name="guard")
+        yield
+        guard.cancel()
 
 
 def hardware(box: Box, device: str) -> str:

@@ -37,12 +37,13 @@ from tests.netns.gateway.conftest import (
     WEB6,
     Home,
     allow,
+    guarded,
     networks,
 )
 from tests.netns.gateway.neighbours import CONTAINER, PUBLISHED, SERVICE
-from tests.netns.gateway.test_gateway import is_blocked, seen_from, tcp_server
 from tests.netns.lab.programs import PATIENCE
 from tests.support.boxes import QUICK_S, Box, fresh_boxes
+from tests.support.boxtalk import is_blocked, seen_from, tcp_server
 from tests.support.snapshot import difference, snapshot
 from tests.support.trees import Tenant, require_tree, tenant
 
@@ -115,10 +116,8 @@ class Life:
     @asynccontextmanager
     async def guarded(self, config: GatewayConfig = CONFIG) -> AsyncIterator[None]:
         await self.gateway.apply(config)
-        async with asyncio.TaskGroup() as tasks:
-            guard = tasks.create_task(self.gateway.guard(), name="guard")
+        async with guarded(self.gateway):
             yield
-            guard.cancel()
 
     async def until_open(self) -> None:
         """Wait until the guard has put back what a neighbour's reload took."""

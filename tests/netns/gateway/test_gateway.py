@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -42,51 +39,10 @@ from tests.netns.gateway.conftest import (
     allow,
     networks,
 )
-from tests.support.boxes import PATIENT_S, QUICK_S, Box
+from tests.support.boxes import QUICK_S
+from tests.support.boxtalk import is_blocked, seen_from, tcp_server, udp_arrives
 
 pytestmark = pytest.mark.netns
-
-
-@contextmanager
-def tcp_server(box: Box, address: str, port: int) -> Iterator[None]:
-    """Tell every caller the address it was seen with."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with box.inside():
-        listener = socket.create_server((address, port), family=family)
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, caller = listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(caller[0].encode())
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-
-
-def seen_from(box: Box, address: str, port: int) -> str:
-    """Connect and return the address that the server saw."""
-    with box.inside(), socket.create_connection((address, port), PATIENT_S) as connection:
-        return connection.recv(100).decode()
-
-
-def is_blocked(box: Box, address: str, port: int) -> bool:
-    """Whether nothing answers to a connection."""
-    with box.inside():
-        try:
-            socket.create_connection((address, port), QUICK_S).close()
-        except OSError:
-            return True
-    return False
 
 
 def test_nothing_comes_from_a_tunnel_that_appears_after_the_gateway_was_closed(
@@ -149,21 +105,6 @@ def test_the_filter_decides_about_protocols(home: Home) -> None:
         assert is_blocked(home.peer, HOME_MESH, 80)
     assert udp_arrives(home.peer, HOME_MESH, home.home) == PEER
     assert udp_arrives(home.peer, HOME_MESH6, home.home) is None
-
-
-def udp_arrives(client: Box, address: str, server: Box) -> str | None:
-    """Send a datagram to a fresh socket; the address that it came from, None if it did not."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with server.inside():
-        listener = socket.socket(family, socket.SOCK_DGRAM)
-        listener.bind((address, 0))
-        listener.settimeout(QUICK_S)
-    with client.inside(), socket.socket(family, socket.SOCK_DGRAM) as sender, listener:
-        sender.sendto(b"hello", listener.getsockname()[:2])
-        try:
-            return str(listener.recvfrom(100)[1][0])
-        except TimeoutError:
-            return None
 
 
 def test_the_machines_own_address_in_an_advertised_subnet_is_reachable(home: Home) -> None:

@@ -27,6 +27,7 @@ from tests.netns.gateway.conftest import (
     TUNNEL,
     WEB,
     Home,
+    guarded,
     networks,
 )
 from tests.support.boxes import REPOSITORY, Box
@@ -242,8 +243,7 @@ def test_what_others_flush_comes_back_at_once(home: Home) -> None:
     async def work() -> None:
         gateway = LinuxGateway(home.record)
         await gateway.apply(replace(OPEN, filter=()))
-        async with asyncio.TaskGroup() as tasks:
-            guard = tasks.create_task(gateway.guard(), name="guard")
+        async with guarded(gateway):
             await asyncio.sleep(0.1)
             await asyncio.to_thread(home.home.run, "nft flush ruleset")
             await asyncio.to_thread(home.home.run, "ip rule del priority 5170")
@@ -251,7 +251,6 @@ def test_what_others_flush_comes_back_at_once(home: Home) -> None:
             async with asyncio.timeout(5):
                 while not is_whole(await gateway.observe()):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            guard.cancel()
 
     home.home.do(work)
     assert home.peer.is_deaf_to(HOME_MESH)

@@ -15,7 +15,17 @@ from appliance.gateway.config import GatewayConfig
 from appliance.gateway.linux import LinuxGateway
 from appliance.gateway.profile import FORWARD_V4, FORWARD_V6, Setting, State
 from appliance.host.ethtool import GRO_LIST, UDP_GRO_FORWARDING, Ethtool
-from tests.netns.gateway.conftest import CLOSED, LAN, LAN6, OPEN, ROUTER, TUNNEL, Home, networks
+from tests.netns.gateway.conftest import (
+    CLOSED,
+    LAN,
+    LAN6,
+    OPEN,
+    ROUTER,
+    TUNNEL,
+    Home,
+    guarded,
+    networks,
+)
 from tests.netns.gateway.test_housekeeping import AGENT, EVERYTHING
 from tests.support.boxes import REPOSITORY, Box
 from tests.support.snapshot import difference, snapshot
@@ -52,17 +62,15 @@ def profile(home: Home, config: GatewayConfig) -> dict[str, Setting]:
 
 
 def while_guarded(home: Home, config: GatewayConfig, work: Callable[[], Awaitable[None]]) -> None:
-    async def guarded() -> None:
+    async def run() -> None:
         gateway = LinuxGateway(home.record)
         await gateway.apply(config)
-        async with asyncio.TaskGroup() as tasks:
-            guard = tasks.create_task(gateway.guard(), name="guard")
+        async with guarded(gateway):
             await asyncio.sleep(0.05)
             async with asyncio.timeout(10):
                 await work()
-            guard.cancel()
 
-    home.home.do(guarded)
+    home.home.do(run)
 
 
 async def until(is_so: Callable[[], bool]) -> None:

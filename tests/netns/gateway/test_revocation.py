@@ -7,9 +7,8 @@ peer 100.64.0.2 ══ tun ══ home ── lan ── printer 192.168.1.10, f
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -21,82 +20,22 @@ from tests.netns.gateway.conftest import (
     HOME_LAN,
     HOME_MESH,
     HOME_MESH6,
-    LAN,
-    LAN6,
+    NAT,
     PEER,
     PEER6,
+    PLAIN,
     PRINTER,
     PRINTER6,
     ROUTER,
+    SITE,
     WEB,
     Home,
     allow,
     networks,
 )
-from tests.support.boxes import PATIENT_S, QUICK_S, Box
+from tests.support.boxtalk import talk
 
 pytestmark = pytest.mark.netns
-
-NAT, PLAIN = ROUTER, replace(ROUTER, snat=False)
-SITE = replace(PLAIN, entering=networks(LAN, LAN6))
-
-
-@dataclass
-class Talk:
-    """Two ends of a stream of datagrams or of a connection."""
-
-    client: socket.socket
-    server: socket.socket
-    caller: tuple[str, int]
-
-    def goes(self) -> bool:
-        """Whether words get through to the server."""
-        return self._passes(self.client, self.server, None)
-
-    def comes(self) -> bool:
-        """Whether words get through to the client."""
-        return self._passes(self.server, self.client, self.caller)
-
-    def _passes(
-        self, sender: socket.socket, receiver: socket.socket, address: tuple[str, int] | None
-    ) -> bool:
-        receiver.settimeout(QUICK_S)
-        try:
-            if address is not None and sender.type == socket.SOCK_DGRAM:
-                sender.sendto(b"word", address)
-            else:
-                sender.send(b"word")
-            return receiver.recv(100) != b""
-        except (TimeoutError, ConnectionError, PermissionError):
-            return False
-
-
-@contextmanager
-def talk(kind: int, client: Box, server: Box, address: str) -> Iterator[Talk]:
-    """A conversation that has begun, with an answer."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with ExitStack() as stack:
-        with server.inside():
-            listener = stack.enter_context(socket.socket(family, kind))
-        listener.bind((address, 0))
-        with client.inside():
-            mine = stack.enter_context(socket.socket(family, kind))
-        mine.settimeout(PATIENT_S)
-        if kind == socket.SOCK_STREAM:
-            listener.listen()
-            mine.connect(listener.getsockname()[:2])
-            theirs, caller = listener.accept()
-            stack.enter_context(theirs)
-        else:
-            mine.connect(listener.getsockname()[:2])
-            mine.send(b"hello")
-            listener.settimeout(PATIENT_S)
-            theirs, caller = listener, listener.recvfrom(100)[1]
-        made = Talk(mine, theirs, caller[:2])
-        assert made.comes()
-        assert made.goes()
-        yield made
-
 
 KINDS = pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 

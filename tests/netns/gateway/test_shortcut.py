@@ -28,23 +28,26 @@ from tests.netns.gateway.conftest import (
     EXIT,
     HOME_LAN,
     HOME_MESH,
-    HOME_MESH6,
     LAN,
     LAN6,
+    NAT,
     PEER,
     PEER6,
+    PLAIN,
     PRINTER,
     PRINTER6,
     ROUTER,
+    SITE,
     TUNNEL,
     WEB,
     WEB6,
     Home,
     allow,
+    guarded,
     networks,
 )
-from tests.netns.gateway.test_revocation import NAT, PLAIN, SITE, Talk, talk
 from tests.support.boxes import Box, join
+from tests.support.boxtalk import Talk, talk
 
 pytestmark = pytest.mark.netns
 
@@ -110,11 +113,9 @@ def live(home: Home, work: Callable[[LinuxGateway], Coroutine[Any, Any, None]]) 
 
     async def run() -> None:
         gateway = LinuxGateway(home.record)
-        async with asyncio.TaskGroup() as tasks:
-            guard = tasks.create_task(gateway.guard(), name="guard")
+        async with guarded(gateway):
             await asyncio.sleep(0)
             await work(gateway)
-            guard.cancel()
 
     home.home.do(run)
 
@@ -328,39 +329,9 @@ def test_it_leads_through_wireguard_of_the_kernel_both_ways(
 ) -> None:
     if not kernel_has_wireguard():
         pytest.skip("this kernel has no WireGuard")
-    _wireguard(house)
+    house.add_wireguard()
     house.apply(NAT)
     with talk(kind, house.peer, house.printer, address) as stream:
         assert goes_short(house.home, stream) == (True, True)
         house.apply(replace(NAT, filter=(allow("*", HOME_MESH),)))
         assert (stream.goes(), stream.comes()) == (False, False)
-
-
-def _wireguard(house: Home) -> None:
-    """A tunnel that is one, in place of the cable that plays it."""
-    join(house.home, "under", house.peer, "under")
-    house.home.ip("addr add 10.9.0.1/24 dev under")
-    house.peer.ip("addr add 10.9.0.2/24 dev under")
-    keys = {}
-    for box, device in ((house.home, TUNNEL), (house.peer, "tun")):
-        box.ip(f"link add {device} type wireguard")
-        private = house.record.with_name(f"{device}.key")
-        private.write_text(box.run("wg genkey"))
-        box.run(f"wg set {device} private-key {private} listen-port 5555")
-        keys[device] = box.run(f"wg show {device} public-key").strip()
-    house.home.run(f"wg set {TUNNEL} peer {keys['tun']} allowed-ips {PEER}/32,{PEER6}/128")
-    house.peer.run(
-        f"wg set tun peer {keys[TUNNEL]} allowed-ips 0.0.0.0/0,::/0 endpoint 10.9.0.1:5555"
-    )
-    house.home.ip(
-        f"addr add {HOME_MESH}/32 dev {TUNNEL}",
-        f"addr add {HOME_MESH6}/128 dev {TUNNEL}",
-        f"link set {TUNNEL} mtu 1280 up",
-    )
-    house.peer.ip(
-        f"addr add {PEER}/32 dev tun",
-        f"addr add {PEER6}/128 dev tun",
-        "link set tun mtu 1280 up",
-        "route add default dev tun",
-        "route add ::/0 dev tun",
-    )

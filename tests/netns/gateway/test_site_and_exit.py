@@ -35,9 +35,9 @@ from tests.netns.gateway.conftest import (
     hardware,
     networks,
 )
-from tests.netns.gateway.test_gateway import is_blocked, seen_from, tcp_server
 from tests.netns.gateway.test_matrix import INTERNET
 from tests.support.boxes import QUICK_S
+from tests.support.boxtalk import is_blocked, seen_from, tcp_server
 from tests.support.rawpackets import TCP, Cable, ears, packet, tcp
 
 pytestmark = pytest.mark.netns

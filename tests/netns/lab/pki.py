@@ -42,12 +42,12 @@ class Authority:
         certificate = builder.sign(self._key, hashes.SHA256())
         self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, *names: str) -> ServerFiles:
-        """A certificate for these DNS names and addresses."""
+    def issue(self, *names: str, since: datetime.datetime | None = None) -> ServerFiles:
+        """A certificate for these DNS names and addresses, for a month from yesterday or then."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = (
-            self._builder(subject, key.public_key())
+            self._builder(subject, key.public_key(), since)
             .add_extension(x509.SubjectAlternativeName([_san(n) for n in names]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -71,17 +71,20 @@ class Authority:
         return client_context(self.file)
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        since: datetime.datetime | None = None,
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.UTC)
+        since = since or datetime.datetime.now(datetime.UTC) - _DAY
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _DAY)
-            .not_valid_after(now + 30 * _DAY)
+            .not_valid_before(since)
+            .not_valid_after(since + 31 * _DAY)
         )
 
 

@@ -8,15 +8,19 @@ from appliance.adminapi.errors import NotAllowedError
 from appliance.localapi.types import (
     CoordinatorSettings,
     Fact,
+    HealthItem,
     PeerStatus,
     Prefs,
     RouteStatus,
     Status,
 )
 from tests.support.webtexts import speaking
-from tests.support.webui import FakeAdmin, make_page
-from webui.overview import exit_sentence, look_up, registry_of
+from tests.support.webui import SERVER_URL, FakeAdmin, make_page
+from webui.machine import Machine
+from webui.overview import exit_sentence, look_up, observe, registry_of
 from webui.services import services
+
+MACHINE = Machine(1.0, 1, 2, 1, 2, None)
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,20 @@ def test_where_none_was_wanted_its_absence_is_no_trouble(tmp_path: Path) -> None
     page = make_page(tmp_path)
     with page.app.app_context():
         assert registry_of(services()).trouble is None
+
+
+def test_what_follows_from_a_coordinator_that_is_away_is_not_said_thrice(tmp_path: Path) -> None:
+    page = make_page(tmp_path)
+    page.local.own_coordinator = CoordinatorSettings(configured=True)
+    page.local.state = Prefs(control_url=SERVER_URL)
+    page.local.warnings = tuple(
+        HealthItem(code=code, severity="medium", title=code, text=text, fix="")
+        for code, text in (
+            ("coordinator-unreachable", "The coordinator cannot be reached."),
+            ("relay-unreachable", "Relay 192.168.1.5 cannot be reached: Connection refused."),
+            ("relay-unreachable", "Relay far.example cannot be reached: Connection refused."),
+        )
+    )
+    with page.app.app_context():
+        seen = observe(services(), MACHINE)
+    assert [item.text for item in seen.warnings] == [page.local.warnings[2].text]

@@ -109,3 +109,8 @@ def test_what_is_not_known_stays() -> None:
 def test_hostile_names_do_not_confuse_the_texts() -> None:
     text = "%(evil)s is offline."
     assert translate(text) == "%(evil)s ist offline."
+
+
+def test_times_are_written_as_the_visitor_writes_them() -> None:
+    text = translate("192.168.1.20 answered a probe in 21 ms at 2025-10-03 05:21:34 UTC.")
+    assert text.replace("\N{NO-BREAK SPACE}", " ").endswith("um 05:21 UTC am 3. Oktober.")

@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.webtexts import speaking
-from webui.units import ago_text, bytes_text, percent_text, rate_text, span_text
+from webui.units import (
+    ago_text,
+    bytes_text,
+    moment_text,
+    percent_text,
+    rate_text,
+    span_text,
+)
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -39,3 +46,16 @@ def test_another_language_writes_them_its_own_way() -> None:
     with speaking("de"):
         assert bytes_text(1200).replace("\N{NO-BREAK SPACE}", " ") == "1,2 kB"
         assert ago_text(NOW - timedelta(minutes=5), NOW) == "vor 5 Minuten"
+
+
+def test_a_time_of_today_needs_no_day() -> None:
+    assert _plain(moment_text("2026-11-23 05:21:34 UTC", NOW)) == "05:21 UTC"
+    assert _plain(moment_text("2026-11-22 23:05:00 UTC", NOW)) == "23:05 UTC on November 22"
+
+
+def test_what_is_no_time_stays() -> None:
+    assert moment_text("soon", NOW) == "soon"
+
+
+def _plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")

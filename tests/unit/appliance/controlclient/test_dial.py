@@ -73,6 +73,11 @@ class Certificates:
         context.load_cert_chain(file)
         return context
 
+    def renewed(self) -> Path:
+        """The file of a certificate that is valid now."""
+        self.context()
+        return self.folder / "server.pem"
+
     def _build(
         self,
         subject: x509.Name,
@@ -181,6 +186,23 @@ async def test_a_clock_wrong_by_a_year_is_told_from_a_wrong_certificate(
             await fetch(dialer(port, "https", "localhost", ca_file=certificates.ca_file))
     assert refusal.value.status is ExitStatus.CLOCK_WRONG
     assert f"{there:%Y}" in str(refusal.value)
+
+
+async def test_a_clock_set_right_lets_the_same_dialer_in(certificates: Certificates) -> None:
+    clock = [NOW - timedelta(365)]
+    coordinator = FakeCoordinator(date=NOW)
+    context = certificates.context(since=NOW + timedelta(365))
+    async with listening(coordinator.serve, context) as port:
+        opened = dialer(
+            port, "https", "localhost", ca_file=certificates.ca_file, wall_clock=lambda: clock[0]
+        )
+        with pytest.raises(ClockWrongError):
+            await fetch(opened)
+        # The machine's clock is a test's to tell but not to set: the certificate comes to it.
+        context.load_cert_chain(certificates.renewed())
+        clock[0] = NOW
+        assert (await fetch(opened)).status == 200
+    assert abs(opened.clock_offset) < timedelta(minutes=5)
 
 
 async def test_a_certificate_that_has_expired_with_our_clock_right_is_a_wrong_certificate(

@@ -13,7 +13,7 @@ from appliance.gateway.conntrack import (
     encode_query,
     parse_entry,
 )
-from appliance.gateway.ruleset import CT_ENTERED, CT_THROUGH, CT_TO_US
+from appliance.gateway.marks import CT_ENTERED, CT_THROUGH, CT_TO_US
 from appliance.host.netlink import attribute, nested
 
 # Read from Linux 6.18 while `conntrack -L` showed: udp 17 29 src=100.64.0.2 dst=192.168.1.10

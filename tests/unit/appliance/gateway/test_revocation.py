@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from appliance.gateway.config import Flow, GatewayConfig
 from appliance.gateway.filter import parse_filter
+from appliance.gateway.marks import CT_ENTERED, CT_THROUGH, CT_TO_US
 from appliance.gateway.revocation import Verdicts
-from appliance.gateway.ruleset import CT_ENTERED, CT_THROUGH, CT_TO_US
 from appliance.protocol.addresses import IPNetwork
 from appliance.protocol.tailcfg import FilterRule, NetPortRange, PortRange
 

@@ -6,7 +6,8 @@ from image.package.program import EVERYTHING
 
 
 @pytest.mark.parametrize(
-    "words", ["up", "admin nodes register", "agent", "coordinator", "relay", "routes probe"]
+    "words",
+    ["up", "admin nodes register", "agent", "coordinator", "relay", "firstboot", "routes probe"],
 )
 def test_every_command_is_in_the_tree(words: str) -> None:
     assert ("latchkey", *words.split()) in {command.words for command in EVERYTHING.walk()}

@@ -78,3 +78,16 @@ def test_after_an_hour_a_restart_is_asked_for(tmp_path: Path) -> None:
     reply = page.browser().get("/claim")
     assert reply.status_code == 403
     assert "Turn the box off and on again" in reply.text
+
+
+def test_over_plain_http_the_page_says_who_could_read_the_password(tmp_path: Path) -> None:
+    browser = make_page(tmp_path).browser()
+    assert "is not encrypted" in browser.get("/claim").text
+    proxied = browser.get("/claim", headers={"X-Forwarded-Proto": "https"})
+    assert "is not encrypted" not in proxied.text
+
+
+def test_somebody_who_looks_for_the_code_is_told_where_it_is(tmp_path: Path) -> None:
+    text = make_page(tmp_path).browser().get("/claim").text
+    assert "Where is the code?" in text
+    assert "sudo latchkey setup-code<" in text

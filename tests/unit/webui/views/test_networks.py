@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 from flask.testing import FlaskClient
 
@@ -44,7 +45,18 @@ def test_the_home_network_is_chosen_at_first_and_the_others_are_not(tmp_path: Pa
     assert f'value="{LAN}" checked' in text
     assert 'value="10.20.0.0/24" aria' in text
     assert 'value="172.17.0.0/16" disabled' in text
-    assert "It belongs to containers on this box." in text
+    assert "Containers or virtual machines of this box use it" in text
+    assert "The same network" not in text
+
+
+def test_both_sides_of_a_network_are_told_apart(tmp_path: Path) -> None:
+    page = founder(tmp_path)
+    [home, *_] = page.local.found
+    other = msgspec.structs.replace(home, prefix="fd4c:7a11::/64", addresses=("fd4c:7a11::5",))
+    page.local.found = (home, other)
+    text = logged_in(page).get("/networks").text
+    assert text.count("Your home network") == 1
+    assert text.count("The same network, by its IPv6 addresses.") == 1
 
 
 def test_what_is_offered_is_approved_where_the_mesh_is_ours(tmp_path: Path) -> None:

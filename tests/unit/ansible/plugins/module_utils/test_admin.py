@@ -7,6 +7,7 @@ import pytest
 
 from ansible.plugins.module_utils.admin import (
     KeyTerms,
+    Outcome,
     delete_node,
     find,
     make_key,
@@ -30,6 +31,16 @@ def api(tmp_path: Path) -> Iterator[Api]:
 @pytest.fixture
 def absent(tmp_path: Path) -> Api:
     return Api(COORDINATOR, str(tmp_path / "none"))
+
+
+def test_an_outcome_is_what_a_module_answers() -> None:
+    done = Outcome(True, {"name": "a"}, {"name": "b"}, {"id": "7"}, ("Careful.",))
+    assert done.as_result() == {
+        "changed": True,
+        "diff": {"before": {"name": "a"}, "after": {"name": "b"}},
+        "warnings": ("Careful.",),
+        "id": "7",
+    }
 
 
 def test_a_user_is_made_once(api) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from appliance.gateway.admission import match, render_admission, render_sets
+from appliance.gateway.chains.admission import match, render_admission, render_sets
 from appliance.gateway.classes import classify
 from appliance.gateway.filter import parse_filter
 from appliance.gateway.ranges import Range

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from appliance.gateway import ranges
-from appliance.gateway.admission import match
+from appliance.gateway.chains.admission import match
 from appliance.gateway.config import GatewayConfig
+from appliance.gateway.marks import MARK_MASK
 
 _CABLE: Final = (
     # Without these there is no uplink: neighbours and routers of IPv6, and addresses by DHCP.
@@ -28,12 +29,9 @@ _NEIGHBOURS: Final = (
 """Discovery on the LAN, where the owner wants to reach it."""
 
 
-def hold_back(config: GatewayConfig, mask: int) -> Iterator[str]:
-    """Return rules for packets on their way out; those to loopback or tunnel never come here.
-
-    ``mask`` is where in a packet's mark ``fwmark`` stands.
-    """
-    yield f"meta mark and {mask:#x} == {config.fwmark:#x} accept"
+def hold_back(config: GatewayConfig) -> Iterator[str]:
+    """Return rules for packets on their way out; those to loopback or tunnel never come here."""
+    yield f"meta mark and {MARK_MASK:#x} == {config.fwmark:#x} accept"
     for version in (4, 6):
         if local := ranges.of_networks(config.local_networks, version):
             yield f"{match(version, 'daddr', local)} accept"

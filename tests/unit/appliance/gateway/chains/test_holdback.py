@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 
+from appliance.gateway.chains.holdback import hold_back
 from appliance.gateway.config import GatewayConfig
-from appliance.gateway.holdback import hold_back
 
-MASK = 0xFF0000
 BEHIND_EXIT = GatewayConfig(
     interface="latchkey0",
     addresses=(ip_interface("100.64.0.1/32"),),
@@ -21,7 +20,7 @@ BEHIND_EXIT = GatewayConfig(
 
 
 def rules(config: GatewayConfig) -> list[str]:
-    return list(hold_back(config, MASK))
+    return list(hold_back(config))
 
 
 def test_our_own_packets_come_first_and_a_refusal_last() -> None:
