@@ -32,7 +32,6 @@ iw phy "$phy" set netns name neighbour
 in="ip netns exec neighbour"
 $in ip address add 10.9.9.1/24 dev wlan1
 cat >/run/ap.conf <<END
-ap_scan=2
 network={{
   ssid="{SSID}"
   mode=2
@@ -45,8 +44,14 @@ network={{
 END
 $in wpa_supplicant -B -i wlan1 -c /run/ap.conf
 : >/run/ap.leases
-printf '%s\\n' 'interface wlan1' 'start 10.9.9.7' 'end 10.9.9.7' 'lease_file /run/ap.leases' \\
-    'pidfile /run/ap.pid' >/run/ap.udhcpd
+cat >/run/ap.udhcpd <<END
+interface wlan1
+start 10.9.9.7
+end 10.9.9.7
+option subnet 255.255.255.0
+lease_file /run/ap.leases
+pidfile /run/ap.pid
+END
 $in busybox udhcpd /run/ap.udhcpd
 """
 """An access point on the second of two radios of thin air, with a DHCP server."""

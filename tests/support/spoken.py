@@ -44,11 +44,13 @@ def _text(node: ast.AST) -> str | None:
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             one, other = _text(left), _text(right)
             return None if one is None and other is None else f"{one or _WORD}{other or _WORD}"
-    return None
+        case _:
+            return None
 
 
 def _is_logging(node: ast.AST) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="_log"))):
             return True
-    return False
+        case _:
+            return False
