@@ -127,11 +127,12 @@ LANES = (
         "image",
         program="tests.image",
         needs_root=True,
-        by_name=True,  # has not passed as a whole yet, and takes half an hour
+        minutes=20,
         inputs=(
             *("appliance", "webui", "image", "docs/changelog.md", "pyproject.toml"),
             *("tests/lanes.py", "tests/image", "tests/netns/lab", "tests/bench/report.py"),
             *("tests/support/cardmachine.py", "tests/support/labs.py", "tests/support/mesh.py"),
+            "tests/support/aptarchive.py",
         ),
     ),
 )
@@ -169,8 +170,6 @@ def main(arguments: list[str]) -> int:
         unchanged = changed and lane.name not in names and _passed_before(lane)
         if unchanged:
             outcome = Outcome(not_run="unchanged since it passed")
-        elif lane.program and lane.by_name and lane.name not in names:
-            outcome = Outcome(not_run=f"only by name: run `make test-{lane.name}`")
         elif lane.program and started + lane.minutes * 60 > ends:
             outcome = Outcome(not_run=f"no time left; run `make test-{lane.name}`")
         else:

@@ -164,36 +164,19 @@ class CardMachine:
 
     def in_shell(self, command: str, timeout_s: float = UP_S) -> str:
         """What a command prints in the root shell of ``start(shell=True)``."""
-        if self._shell is None:
+        shell = self._shell
+        if shell is None:
             raise LabError("This start has no shell.")
         deadline = time.monotonic() + timeout_s
         if not self._shell_answers:
-            self._say("\n", "# ", deadline, again=True)  # heard once somebody listens
+            _say(shell, "\n", "# ", deadline, again=True)  # heard once somebody listens
             self._shell_answers = True
         self._commands += 1
         number = self._commands
         # The words are put together by the shell, so that its echo is not the answer.
         line = f"echo start'{number}'; {command}; echo end'{number}'\n"
-        said = self._say(line, f"end{number}\n", deadline)
+        said = _say(shell, line, f"end{number}\n", deadline)
         return said.rpartition(f"start{number}\n")[2].rpartition(f"end{number}\n")[0]
-
-    def _say(self, line: str, until: str, deadline: float, *, again: bool = False) -> str:
-        """Type a line into the shell, ``again`` until it answers; what comes up to some text."""
-        shell = self._shell
-        assert shell is not None
-        shell.settimeout(5)
-        shell.sendall(line.encode())
-        heard = b""
-        while time.monotonic() < deadline:
-            try:
-                heard += shell.recv(65536)
-            except TimeoutError:
-                if again:
-                    shell.sendall(line.encode())
-            text = heard.decode(errors="replace").replace("\r\n", "\n")
-            if until in text:
-                return text
-        raise LabError(f"the shell in the machine says no {until!r}: {heard[-500:]!r}")
 
     def cut_power(self) -> None:
         """Pull the plug."""
@@ -217,3 +200,26 @@ class CardMachine:
         subprocess.run(
             [program, "-i", image, *arguments], check=True, capture_output=True, env=environment
         )
+
+
+def _say(
+    shell: socket.socket, line: str, until: str, deadline: float, *, again: bool = False
+) -> str:
+    """Type a line into the shell, ``again`` until it answers; what comes up to some text."""
+    shell.settimeout(5)
+    shell.sendall(line.encode())
+    heard = b""
+    while time.monotonic() < deadline:
+        try:
+            data = shell.recv(65536)
+        except TimeoutError:
+            if again:
+                shell.sendall(line.encode())
+            continue
+        if not data:
+            break  # it is off
+        heard += data
+        text = heard.decode(errors="replace").replace("\r\n", "\n")
+        if until in text:
+            return text
+    raise LabError(f"the shell in the machine says no {until!r}: {heard[-500:]!r}")
