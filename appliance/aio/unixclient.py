@@ -3,24 +3,12 @@
 Built on ``http.client`` alone, so that a command line starts fast.
 """
 
-import http.client
 import socket
 from pathlib import Path
 
 
 class BrokenAnswerError(Exception):
     """The connection broke off, or what came back is not HTTP."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("latchkey", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def call_unix(
@@ -31,8 +19,14 @@ def call_unix(
     ``FileNotFoundError`` or ``ConnectionRefusedError``: nobody listens; ``PermissionError``: this
     user may not connect; ``TimeoutError``: no answer in time; ``BrokenAnswerError``: the rest.
     """
-    connection = _UnixConnection(path, timeout_s)
+    # Brings a megabyte with it, which an agent that asks nobody does without.
+    import http.client
+
+    connection = http.client.HTTPConnection("latchkey")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.settimeout(timeout_s)
     try:
+        connection.sock.connect(str(path))
         connection.request(method, target, body)
         response = connection.getresponse()
         return response.status, response.read()

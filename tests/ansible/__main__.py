@@ -7,7 +7,7 @@ this machine, so without its WireGuard packets go through wireguard-go; and the 
 small one in the lab.
 
 build/ansible/fleet keeps what Ansible printed (run-N.log) and the hosts' consoles;
-build/bench-inputs/ansible.json has the times for `make bench-box`.
+build/bench/box-ansible.json has the times for `make bench-box`.
 """
 
 from __future__ import annotations
