@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_SOURCES: Final = Path(__file__).resolve().parents[2] / "appliance"
+import appliance
+
+_SOURCES: Final = Path(appliance.__file__).parent
+"""Of the package that is tried, wherever it is installed."""
 _WORD: Final = "x1"
 """Stands for a value in a sentence."""
 
