@@ -13,15 +13,10 @@ import msgspec
 
 from appliance.agent.failures import MACHINE_ERRORS, status_of
 from appliance.agent.inquiries import Inquiries
-from appliance.agent.plan.inputs import Surroundings
-from appliance.agent.rooms import Rooms
-from appliance.agent.session import ControlOpener, Session
-from appliance.agent.settings import Settings
+from appliance.agent.session import Session
 from appliance.agent.standing import Standing, Wish
-from appliance.agent.statefile import StateStore
 from appliance.agent.wishes import check_routes, checked_url, edited
 from appliance.aio import names
-from appliance.aio.latest import Latest
 from appliance.exit_status import ExitStatus
 from appliance.host.marks import FWMARK
 from appliance.localapi.server import BackendError
@@ -47,17 +42,10 @@ HEALTH_S = 5.0
 class Agent:
     """The node agent; keeps the ``Backend`` contract of the Local API."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        store: StateStore,
-        rooms: Rooms,
-        around: Latest[Surroundings],
-        open_control: ControlOpener,
-    ) -> None:
-        self.standing = Standing(settings, store, rooms, around, open_control)
-        self._inquiries = Inquiries(self.standing)
-        self._rooms = rooms
+    def __init__(self, standing: Standing) -> None:
+        self.standing = standing
+        self._inquiries = Inquiries(standing)
+        self._rooms = standing.rooms
 
     async def run(self) -> None:
         """Keep the mesh as the owner wants it, until cancelled; then let go of the machine."""

@@ -11,6 +11,7 @@ from appliance.agent.control import open_control
 from appliance.agent.plan.inputs import Surroundings
 from appliance.agent.rooms import Rooms, Underlay
 from appliance.agent.settings import DataplaneKind, Settings
+from appliance.agent.standing import Standing
 from appliance.agent.statefile import StateStore
 from appliance.aio.latest import Latest
 from appliance.dataplane.choose import choose_dataplane
@@ -58,7 +59,7 @@ async def open_agent(settings: Settings) -> AsyncIterator[Agent]:
             tasks.create_task(_follow(monitor, around), name="surroundings"),
         ]
         try:
-            yield Agent(settings, store, rooms, around, open_control)
+            yield Agent(Standing(settings, store, rooms, around, open_control))
         finally:
             for watcher in watchers:
                 watcher.cancel()

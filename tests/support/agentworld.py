@@ -11,6 +11,7 @@ from appliance.agent.plan.inputs import Surroundings
 from appliance.agent.rooms import Rooms
 from appliance.agent.session import Session, SessionOwner
 from appliance.agent.settings import Settings
+from appliance.agent.standing import Standing
 from appliance.agent.statefile import StateStore
 from appliance.aio.latest import Latest
 from appliance.dataplane.fake import FakeDataplane
@@ -75,13 +76,14 @@ class World:
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
         """Run an agent inside the block."""
-        agent = Agent(
+        standing = Standing(
             Settings(state_dir=self.directory),
             StateStore(self.directory),
             Rooms(self.dataplane, self.gateway, self._open_underlay, FakeDns(), FakePeerApi()),
             self.around,
             self._open_control,
         )
+        agent = Agent(standing)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(agent.run(), name="agent")
             yield agent

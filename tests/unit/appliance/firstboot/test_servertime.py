@@ -12,16 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from appliance.aio.messages import HttpResponse
 from appliance.aio.stream import TcpStream
 from appliance.controlclient.config import ControlUrl
 from appliance.firstboot.errors import ClockRefusedError, LaterError
 from appliance.firstboot.servertime import ServerTime, ask
+from appliance.relay.certificates import self_signed
 from tests.netns.lab.pki import Authority, ServerFiles
 from tests.support.control import FakeCoordinator, listening
 from tests.support.timeserver import saying, server_context
@@ -50,32 +47,6 @@ async def ask_one(
     return outcome
 
 
-def self_signed(folder: Path) -> ServerFiles:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NEXT_YEAR - timedelta(days=1))
-        .not_valid_after(NEXT_YEAR + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = ServerFiles(folder / "self.pem", folder / "self-key.pem")
-    files.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    files.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return files
-
-
 async def test_a_clock_a_year_behind_hears_the_time_and_when_the_certificate_is_valid(
     authority: Authority,
 ) -> None:
@@ -91,8 +62,11 @@ async def test_a_clock_a_year_behind_hears_the_time_and_when_the_certificate_is_
 async def test_a_self_signed_certificate_is_not_believed(
     authority: Authority, tmp_path: Path
 ) -> None:
+    files = ServerFiles(tmp_path / "self.pem", tmp_path / "self-key.pem")
+    for file, data in zip((files.certificate, files.key), self_signed("localhost"), strict=True):
+        file.write_bytes(data)
     with pytest.raises(ClockRefusedError, match="not believed about the time: self-signed"):
-        await ask_one(authority, FakeCoordinator(date=NEXT_YEAR).serve, self_signed(tmp_path))
+        await ask_one(authority, FakeCoordinator(date=NEXT_YEAR).serve, files)
 
 
 async def test_another_authority_is_not_believed(authority: Authority, tmp_path: Path) -> None:
