@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_address
+from math import inf
 from typing import Final
 
 from appliance.agent.routefacts import Proof, RouteKey, clock
@@ -30,6 +31,8 @@ AGAIN_PROVEN_S: Final = 900.0
 """A proof is renewed so seldom, because it wakes paths that nobody needs."""
 _AGAIN_S: Final = (5.0, 15.0, 60.0, 300.0, 900.0)
 """The pauses after each failure in a row; then the last one again."""
+_HALF_AGAIN_S: Final = (5.0, *[10.0] * 6, 60.0, 300.0, 900.0)
+"""The same after an answer that leaves a part open: chance may have swallowed the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,23 @@ class Schedule:
         self._entries = {key: self._entries.get(key, _Entry(now)) for key in wanted}
         return tuple(key for key, entry in self._entries.items() if entry.next_at <= now)
 
-    def probed(self, key: RouteKey, now: float, *, ok: bool) -> None:
-        """Take a result; routes that are not scheduled count for nothing."""
+    def rest_s(self, now: float) -> float:
+        """Return how long nothing is due; without end when nothing is scheduled."""
+        return max(0.0, min((one.next_at for one in self._entries.values()), default=inf) - now)
+
+    def probed(self, key: RouteKey, now: float, *, ok: bool, half: bool = False) -> None:
+        """Take a result; routes that are not scheduled count for nothing.
+
+        ``half``: it is proven, but something that the answers should also tell is still open.
+        """
         entry = self._entries.get(key)
         if entry is None:
             return
-        if ok:
+        if ok and not half:
             self._entries[key] = _Entry(now + AGAIN_PROVEN_S)
             return
-        pause = _AGAIN_S[min(entry.failures, len(_AGAIN_S) - 1)]
+        pauses = _HALF_AGAIN_S if ok else _AGAIN_S
+        pause = pauses[min(entry.failures, len(pauses) - 1)]
         self._entries[key] = replace(entry, next_at=now + pause, failures=entry.failures + 1)
 
 

@@ -106,7 +106,9 @@ class Watch:
             if present is not None:
                 await self._look_or_glance(present, clock())
                 await self._probe_due(present, clock)
-            pause_s = LOOK_S if present is None or self._lacks_proof(present) else CALM_S
+            pause_s = min(CALM_S, self._schedule.rest_s(clock()))
+            if present is None or self._lacks_proof(present):
+                pause_s = LOOK_S
             try:
                 async with asyncio.timeout(pause_s):
                     await self._kick.wait()
@@ -170,8 +172,8 @@ class Watch:
         for key in self._schedule.due(serving, clock()):
             proof = await self._probe(inputs, key, ())
             # A kernel says "unreachable" once a second only: then whether there is IPv6 stays open.
-            known = key[1] != EXIT or self.exit_ipv6.get(key[0]) != "unknown"
-            self._schedule.probed(key, clock(), ok=proof is not None and proof.ok and known)
+            half = key[1] == EXIT and self.exit_ipv6.get(key[0]) == "unknown"
+            self._schedule.probed(key, clock(), ok=proof is not None and proof.ok, half=half)
 
     async def _probe(
         self, inputs: Inputs, key: RouteKey, hosts: tuple[IPAddress, ...]

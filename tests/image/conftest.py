@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.image.house import WIFI, House, build_house, note_figure
-from tests.netns.lab import wait_until
+from tests.netns.lab import LabError, LabTimeoutError, wait_until
 from tests.support.cardmachine import UP_S, Card, CardMachine, unpack
 from tests.support.labs import fresh_lab, why_no_lab
 
@@ -64,10 +64,14 @@ def box(
     )
     began = time.monotonic()
     machine.start()
-    wait_until(house.page_answers, UP_S, f"the page answers\n{machine.console[-3000:]}")
-    note_figure("page_s", time.monotonic() - began)
-    wait_until(
-        lambda: house.try_ssh(key, "true").returncode == 0, 120, "SSH lets the owner's key in"
-    )
+    try:
+        wait_until(house.page_answers, UP_S, "the page answers")
+        note_figure("page_s", time.monotonic() - began)
+        wait_until(
+            lambda: house.try_ssh(key, "true").returncode == 0, UP_S, "SSH lets the owner's key in"
+        )
+    except LabTimeoutError as error:
+        last = house.try_ssh(key, "true")
+        raise LabError(f"{error}\n{last.stderr}{machine.console}\n{machine.journal()}") from None
     yield machine
     machine.cut_power()

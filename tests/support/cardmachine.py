@@ -178,6 +178,12 @@ class CardMachine:
         said = _say(shell, line, f"end{number}\n", deadline)
         return said.rpartition(f"start{number}\n")[2].rpartition(f"end{number}\n")[0]
 
+    def journal(self) -> str:
+        """The journal of the start before, for a test's failure: the machine starts once more."""
+        self.cut_power()
+        self.start(cable=False, shell=True)
+        return self.in_shell("journalctl -b -1 -o short-monotonic --no-hostname --no-pager")
+
     def cut_power(self) -> None:
         """Pull the plug."""
         if self._shell is not None:

@@ -283,7 +283,7 @@ def borrowed(
     tree: str, home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Tenant]:
     """Debian's own programs in the home's network, lent to the gateway."""
-    if PATIENCE > 1:
+    if PATIENCE > 2:
         pytest.skip("other firewalls take too long on an emulated processor")
     with tenant(home.home, require_tree(tree), folder) as system:
         for family in ("ip", "ip6"):

@@ -1,5 +1,6 @@
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from math import inf
 
 import pytest
 
@@ -42,6 +43,22 @@ def test_failures_make_the_pauses_longer() -> None:
             now += 5.0
         pauses.append(now - before)
     assert pauses == [5.0, 15.0, 60.0, 300.0, 900.0, 900.0]
+
+
+def test_half_an_answer_is_soon_asked_for_again_though_not_for_ever() -> None:
+    schedule, now, pauses = Schedule(), 0.0, []
+    schedule.due([KEY], now)
+    for _ in range(10):
+        schedule.probed(KEY, now, ok=True, half=True)
+        pauses.append(schedule.rest_s(now))
+        now += schedule.rest_s(now)
+        assert schedule.due([KEY], now) == (KEY,)
+    assert sum(pauses[:5]) < 60
+    assert pauses[-3:] == [60.0, 300.0, 900.0]
+
+
+def test_without_routes_nothing_is_ever_due() -> None:
+    assert Schedule().rest_s(5.0) == inf
 
 
 def test_a_route_that_stopped_serving_begins_anew() -> None:

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from appliance.agent import probes
 from appliance.agent import watch as module
 from appliance.agent.plan.gateway import plan_gateway
 from appliance.agent.plan.inputs import Inputs
@@ -18,6 +19,7 @@ from appliance.gateway.fake import FakeGateway
 from appliance.gateway.profile import Setting
 from appliance.host.probe import SILENCE, Answer, Outcome
 from appliance.protocol.addresses import IPAddress
+from appliance.protocol.tailcfg import DerpMap, DerpNode, DerpRegion
 from tests.support.netmaps import DEFAULTS, LAN, inputs, node
 
 HOST = ip_address("192.168.1.1")
@@ -111,6 +113,28 @@ async def test_without_relays_an_exit_node_is_asked_for_ipv6_alone(
     await watch.probe(given, [("n2", EXIT)])
     assert network.asked == [(ip_address("2001:db8::1"),)]
     assert watch.exit_ipv6 == {"n2": "unknown"}
+
+
+async def test_what_an_exit_node_left_open_is_soon_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its IPv4 is proven, so nothing else makes the watch look again before a minute is over."""
+    given = inputs(node(1, "me"), HOME, exit_node="home")
+    relay = DerpNode(name="1a", region_id=1, host_name="198.51.100.7", ipv4="198.51.100.7")
+    regions = {1: DerpRegion(region_id=1, region_code="lab", nodes=(relay,))}
+    given = replace(given, netmap=replace(given.netmap, derp_map=DerpMap(regions=regions)))
+    network = Network(ip_address("198.51.100.7"))
+    monkeypatch.setattr(module, "echo", network.echo)
+    monkeypatch.setattr(module, "read_connections", list)
+    monkeypatch.setattr(probes, "_HALF_AGAIN_S", (0.01,))
+    gateway = FakeGateway()
+    await gateway.apply(plan_gateway(given))
+    watch = Watch(gateway, "latchkey0")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await watch.run(lambda: given)
+    assert watch.sight.proofs["n2", EXIT].ok
+    assert len(network.asked) > 2
 
 
 async def test_what_is_disconnected_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
