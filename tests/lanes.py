@@ -94,7 +94,7 @@ LANES = (
         "vm",
         program="tests.vm",
         needs_root=True,
-        minutes=12,
+        minutes=8,
         inputs=(
             *("appliance", "requirements", "pyproject.toml", "tests/lanes.py", "tests/support"),
             *("tests/netns/dataplane", "tests/netns/gateway", "tests/netns/lab", "tests/vm"),
@@ -127,12 +127,13 @@ LANES = (
         "image",
         program="tests.image",
         needs_root=True,
-        minutes=20,
+        minutes=15,
         inputs=(
             *("appliance", "webui", "image", "docs/changelog.md", "pyproject.toml"),
             *("tests/lanes.py", "tests/image", "tests/netns/lab", "tests/bench/report.py"),
             *("tests/support/cardmachine.py", "tests/support/labs.py", "tests/support/mesh.py"),
             "tests/support/aptarchive.py",
+            "tests/support/emulator.py",
         ),
     ),
 )

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.image.house import WIFI, House, build_house, note_figure
-from tests.netns.lab import LabError, LabTimeoutError, wait_until
-from tests.support.cardmachine import UP_S, Card, CardMachine, unpack
+from tests.image.house import WIFI, House, build_house, note_figure, start_box
+from tests.support.cardmachine import Card, CardMachine, unpack
 from tests.support.labs import fresh_lab, why_no_lab
 
 
@@ -62,16 +60,6 @@ def box(
         f'login_server = "{house.coordinator.url}"\nauth_key = "{house.coordinator.new_key()}"\n'
         'advertise_routes = ["auto"]\nadvertise_exit_node = true\n',
     )
-    began = time.monotonic()
-    machine.start()
-    try:
-        wait_until(house.page_answers, UP_S, "the page answers")
-        note_figure("page_s", time.monotonic() - began)
-        wait_until(
-            lambda: house.try_ssh(key, "true").returncode == 0, UP_S, "SSH lets the owner's key in"
-        )
-    except LabTimeoutError as error:
-        last = house.try_ssh(key, "true")
-        raise LabError(f"{error}\n{last.stderr}{machine.console}\n{machine.journal()}") from None
+    note_figure("page_s", start_box(machine, house, key))
     yield machine
     machine.cut_power()

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tests.netns.lab import REPOSITORY, Host, Lab, LabError, wait_until
 from tests.netns.lab.web import start_page
+from tests.support.cardmachine import UP_S, CardMachine
 from tests.support.mesh import LATCHKEY, AgentNode, Join
 
 BOX: Final = "192.168.1.10"
@@ -24,6 +26,8 @@ SSID: Final = "Home sweet home"
 WIFI_PASSWORD: Final = "a password for guests, too"
 WIFI: Final = f'[wifi]\ncountry = "DE"\nssid = "{SSID}"\npsk = "{WIFI_PASSWORD}"\n'
 _MAC: Final = "52:54:00:12:34:10"
+_TOLD: Final = 2000
+"""Characters of the console that an error repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,30 @@ def build_house(lab: Lab) -> House:
     coordinator = PlainCoordinator(vps)
     coordinator.start()
     return House(lab, printer, laptop, phone, stranger, home.wire(), coordinator)
+
+
+def start_box(box: CardMachine, house: House, key: Path, *, clock: str = "") -> float:
+    """Switch it on and wait for the page and for SSH; the seconds until the page was there.
+
+    When that does not come to pass, the error tells what the box showed and wrote down.
+    """
+    began = time.monotonic()
+
+    def page_answers() -> bool:
+        box.check_alive()
+        return house.page_answers()
+
+    try:
+        box.start(clock=clock)
+        wait_until(page_answers, UP_S, "the page answers")
+        took_s = time.monotonic() - began
+        wait_until(
+            lambda: house.try_ssh(key, "true").returncode == 0, UP_S, "SSH lets the owner's key in"
+        )
+    except LabError as error:
+        last = house.try_ssh(key, "true").stderr
+        raise LabError(f"{error}\n{last}{box.console[-_TOLD:]}\n{box.journal()}") from None
+    return took_s
 
 
 def traveller(house: House) -> AgentNode:

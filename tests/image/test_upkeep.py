@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.image.house import BOX, SSID, WIFI_PASSWORD, House
+from tests.image.house import BOX, SSID, WIFI_PASSWORD, House, start_box
 from tests.netns.lab import wait_until
 from tests.support.aptarchive import Package, Signer, make_archive, make_package
 from tests.support.cardmachine import CardMachine
@@ -171,4 +171,10 @@ def test_a_box_that_hangs_is_started_again(box: CardMachine, house: House, key: 
     hang = "echo 0 >/proc/sys/kernel/panic; sleep 1; echo c >/proc/sysrq-trigger"
     house.ssh(key, f"nohup sh -c '{hang}' >/dev/null 2>&1 </dev/null & exit 0")
     # The emulator ends where the board would start again.
+    box.wait_until_off()
+
+
+def test_so_is_one_whose_system_crashes(box: CardMachine, house: House, key: Path) -> None:
+    start_box(box, house, key)
+    house.try_ssh(key, "kill -SEGV 1")
     box.wait_until_off()

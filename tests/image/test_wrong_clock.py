@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from tests.image.house import House, PlainCoordinator
+from tests.image.house import House, PlainCoordinator, start_box
 from tests.netns.lab import Host, wait_until
 from tests.netns.lab.pki import Authority, ServerFiles
 from tests.support.cardmachine import UP_S, Card, CardMachine
@@ -85,11 +85,7 @@ def clockless(
     machine = CardMachine(card, house.wire, tmp_path_factory.mktemp("clockless"))
     public = key.with_suffix(".pub").read_text().strip()
     machine.put("latchkey.toml", f'hostname = "clockless"\nssh_keys = ["{public}"]\n')
-    machine.start(clock=POWER_ON)
-    wait_until(house.page_answers, UP_S, f"the page answers\n{machine.console[-3000:]}")
-    wait_until(
-        lambda: house.try_ssh(key, "true").returncode == 0, 120, "SSH lets the owner's key in"
-    )
+    start_box(machine, house, key, clock=POWER_ON)
     yield machine
     machine.cut_power()
 

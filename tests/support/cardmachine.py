@@ -2,7 +2,8 @@
 
 Real: the card's partitions, kernel, initramfs and everything that starts from it. Not real: the
 board. QEMU takes kernel and command line from the card's boot partition as a Pi's firmware does,
-and the disk is a virtio one. The processor is emulated, 10 to 30 times slower than this machine.
+and the disk is a virtio one. The processor is emulated, 10 to 30 times slower than this machine,
+and programs' addresses are not random.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.netns.lab import Host, LabError, Program, wait_until
+from tests.support.emulator import SAME_ADDRESSES
 
 _BOOT_OFFSET: Final = 4 * 1024 * 1024
 _CARD_BYTES: Final = 6 * 1024**3
@@ -106,7 +108,8 @@ class CardMachine:
         words = (boot / "cmdline.txt").read_text().split()
         # The board's serial port has another name here.
         words = [word for word in words if not word.startswith("console=ttyS")]
-        words += ["console=ttyAMA0", *(["systemd.debug_shell=hvc0"] if shell else [])]
+        words += [f"console=ttyAMA0 {SAME_ADDRESSES}"]
+        words += ["systemd.debug_shell=hvc0"] if shell else []
         self._program = self.wire.start(
             f"qemu-{self._starts}", self._command(boot, " ".join(words), cable, clock, shell)
         )
@@ -155,12 +158,16 @@ class CardMachine:
         """Wait until the console shows the text; all that it shows."""
 
         def shown() -> bool:
-            if self._program is not None:
-                self._program.check_alive()
+            self.check_alive()
             return text in self.console
 
         wait_until(shown, timeout_s, f"the console shows {text!r}")
         return self.console
+
+    def check_alive(self) -> None:
+        """Raise with what the emulator said when it has ended."""
+        if self._program is not None:
+            self._program.check_alive()
 
     def in_shell(self, command: str, timeout_s: float = UP_S) -> str:
         """What a command prints in the root shell of ``start(shell=True)``."""
@@ -179,10 +186,14 @@ class CardMachine:
         return said.rpartition(f"start{number}\n")[2].rpartition(f"end{number}\n")[0]
 
     def journal(self) -> str:
-        """The journal of the start before, for a test's failure: the machine starts once more."""
+        """The journal's end of the start before, or why there is none; it starts once more."""
         self.cut_power()
         self.start(cable=False, shell=True)
-        return self.in_shell("journalctl -b -1 -o short-monotonic --no-hostname --no-pager")
+        try:
+            self.in_shell("journalctl --flush")  # this start's own; then that is the last one
+            return self.in_shell("journalctl -b -1 -n 150 -o short-monotonic --no-pager")
+        except LabError as error:
+            return f"The journal cannot be read: {error}"
 
     def cut_power(self) -> None:
         """Pull the plug."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.support.emulator import SAME_ADDRESSES
 from tests.vm.kernel import CACHE, UnfitMachineError, prepare
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -71,6 +72,7 @@ def _command(kernel: Path, tests: Sequence[str], program: str, *, counted: bool)
     words = [
         *("console=ttyS0", "quiet", "panic=-1", "mitigations=off", "tsc=reliable", "nowatchdog"),
         "rcupdate.rcu_expedited=1",  # namespaces come and go in a fraction of the time
+        SAME_ADDRESSES,
         *(f'VM_KERNEL="{kernel}"', f'VM_ROOT="{ROOT}"', f'LATCHKEY_CACHE="{CACHE}"'),
         *(f'VM_TESTS="{" ".join(tests)}"', f'VM_PROGRAM="{program}"'),
     ]
