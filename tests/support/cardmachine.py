@@ -108,7 +108,7 @@ class CardMachine:
         words = (boot / "cmdline.txt").read_text().split()
         # The board's serial port has another name here.
         words = [word for word in words if not word.startswith("console=ttyS")]
-        words += [f"console=ttyAMA0 {SAME_ADDRESSES}"]
+        words += ["console=ttyAMA0", SAME_ADDRESSES]
         words += ["systemd.debug_shell=hvc0"] if shell else []
         self._program = self.wire.start(
             f"qemu-{self._starts}", self._command(boot, " ".join(words), cable, clock, shell)
