@@ -25,7 +25,7 @@ FIGURES: Final = BUILD / "figures.json"
 """What the tests measured, by name."""
 CANNOT_RUN: Final = 3
 LIMIT_S: Final = 2700
-"""Four starts under emulation on two busy cores take a third of it."""
+"""Six starts under emulation on two busy cores take a third of it."""
 _TOOLS: Final = {
     "qemu-system-aarch64": "qemu-system-arm",
     "mcopy": "mtools",

@@ -164,16 +164,11 @@ def start_box(box: CardMachine, house: House, key: Path, *, clock: str = "") -> 
     When that does not come to pass, the error tells what the box showed and wrote down.
     """
     began = time.monotonic()
-
-    def page_answers() -> bool:
-        box.check_alive()
-        return house.page_answers()
-
     try:
         box.start(clock=clock)
-        wait_until(page_answers, UP_S, "the page answers")
+        box.wait_until(house.page_answers, UP_S, "the page answers")
         took_s = time.monotonic() - began
-        wait_until(
+        box.wait_until(
             lambda: house.try_ssh(key, "true").returncode == 0, UP_S, "SSH lets the owner's key in"
         )
     except LabError as error:

@@ -32,7 +32,7 @@ MEANT: Final = {
     ("udp", "[::]:41641"): "WireGuard",
     ("udp", "*:41641"): "WireGuard",
 }
-ASKERS: Final = ("avahi-daemon", "NetworkManager", "systemd-timesyn", "systemd-resolve")
+ASKERS: Final = ("avahi-daemon", "NetworkManager", "systemd-timesyn")
 """As `ss` shortens them. What comes unasked, the packet filter keeps away."""
 IDLE_MB: Final = 180
 

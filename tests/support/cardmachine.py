@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -156,18 +157,18 @@ class CardMachine:
 
     def wait_for_console(self, text: str, timeout_s: float = UP_S) -> str:
         """Wait until the console shows the text; all that it shows."""
-
-        def shown() -> bool:
-            self.check_alive()
-            return text in self.console
-
-        wait_until(shown, timeout_s, f"the console shows {text!r}")
+        self.wait_until(lambda: text in self.console, timeout_s, f"the console shows {text!r}")
         return self.console
 
-    def check_alive(self) -> None:
-        """Raise with what the emulator said when it has ended."""
-        if self._program is not None:
-            self._program.check_alive()
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Wait for something that it does; fails at once when the emulator has ended."""
+
+        def true_by_now() -> bool:
+            if self._program is not None:
+                self._program.check_alive()
+            return condition()
+
+        wait_until(true_by_now, timeout_s, what)
 
     def in_shell(self, command: str, timeout_s: float = UP_S) -> str:
         """What a command prints in the root shell of ``start(shell=True)``."""
@@ -188,8 +189,8 @@ class CardMachine:
     def journal(self) -> str:
         """The journal's end of the start before, or why there is none; it starts once more."""
         self.cut_power()
-        self.start(cable=False, shell=True)
         try:
+            self.start(cable=False, shell=True)
             self.in_shell("journalctl --flush")  # this start's own; then that is the last one
             return self.in_shell("journalctl -b -1 -n 150 -o short-monotonic --no-pager")
         except LabError as error:
