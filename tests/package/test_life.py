@@ -23,6 +23,7 @@ connection.request("GET", "/", headers={"Host": sys.argv[1]})
 answer = connection.getresponse()
 print(answer.status, answer.getheader("Location", ""), len(answer.read()))
 """
+PORT_80_OPENED = "latchkey-webui.socket", "--property=ActiveEnterTimestampMonotonic"
 COORDINATOR = """\
 server_url = "http://127.0.0.1:8080"
 listen = "127.0.0.1:8080"
@@ -206,12 +207,14 @@ def test_an_upgrade_keeps_settings_and_state(system: System, next_package: Path)
     state = "/var/lib/latchkey/state.json"
     had_state = system.exists(state) and system.run(["cat", state])
     key = system.run("cat /var/lib/latchkey-coordinator/noise.key")
+    open_since = system.run(["systemctl", "show", *PORT_80_OPENED])
     system.install(next_package)
     assert "+next" in system.run("dpkg-query --show latchkey")
     assert "verbose = true" in system.run("cat /etc/latchkey/agent.toml")
     assert (system.exists(state) and system.run(["cat", state])) == had_state
     assert system.run("cat /var/lib/latchkey-coordinator/noise.key") == key
     assert system.failed_units() == []
+    assert system.run(["systemctl", "show", *PORT_80_OPENED]) == open_since
 
 
 def test_after_an_upgrade_the_new_programs_run(system: System) -> None:
