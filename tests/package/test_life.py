@@ -218,8 +218,12 @@ def test_an_upgrade_keeps_settings_and_state(system: System, next_package: Path)
 
 
 def test_after_an_upgrade_the_new_programs_run(system: System) -> None:
+    unpacked = int(system.run("stat --format=%Y /var/lib/dpkg/info/latchkey.list"))
+    show = "systemctl show --value --timestamp=unix --property=ExecMainStartTimestamp"
     for name in ("agent", "coordinator", "relay", "webui"):
         assert system.run(f"systemctl is-active latchkey-{name}").strip() == "active"
+        started = int(system.run(f"{show} latchkey-{name}").strip().removeprefix("@"))
+        assert started >= unpacked, f"latchkey-{name} is the old program"
     out = system.run("dpkg --verify latchkey")
     assert [line for line in out.splitlines() if "agent.toml" not in line] == []
 
